@@ -1,0 +1,129 @@
+"""What a stage leaves for the next: a folder that is complete or absent, with a ``manifest.json`` in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .errors import StageError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "manifest.json"
+PARTIAL = ".partial"
+_REPORTED = ("countdown-r1", "datasets", "huggingface_hub", "transformers", "trl", "torch", "gradio", "numpy")
+
+
+@dataclass
+class Manifest:
+    """The record of one stage's run.
+
+    ``files`` maps each path inside the folder (posix, relative) to its SHA-256 in hex; ``read`` is the
+    SHA-256 of the manifest this stage started from; ``results`` holds the stage's own measurements.
+    """
+
+    stage: str
+    command: str
+    seed: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
+    read: str | None = None
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+@contextmanager
+def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that takes its name once the body has ended well.
+
+    With ``keep_partial`` what an interrupted run wrote stays in ``OUT.partial`` and is handed to the next
+    run; otherwise it is removed. Raises ``StageError`` when ``out`` exists and ``overwrite`` is false.
+    """
+    if out.exists() and not overwrite:
+        raise StageError(f"{out} exists already; pass --overwrite to replace it, or choose another folder")
+    partial = out.with_name(out.name + PARTIAL)
+    if partial.exists() and not keep_partial:
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+    except BaseException:
+        if not keep_partial:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Fill in versions, commit and the hash of every file under ``folder``, and write the manifest there."""
+    manifest.versions = {"python": platform.python_version()} | _versions()
+    manifest.git_commit = _git_commit()
+    manifest.files = hashes(folder)
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a finished stage. Raises ``StageError`` when it is missing or from another version."""
+    path = folder / FILE_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} is missing: this folder was not written by a finished stage") from None
+    except ValueError as error:
+        raise StageError(f"{path} is not valid JSON ({error}); rerun the stage with --overwrite") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if version != SCHEMA_VERSION:
+        raise StageError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}; rerun the stage")
+    return Manifest(**values)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under ``folder`` but the manifest, by relative posix path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE_NAME)
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in hex, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """Paths that the manifest lists and that are missing or differ."""
+    listed = read(folder).files
+    return [name for name, digest in listed.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _REPORTED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout this package runs from, None for an installed wheel."""
+    here = Path(__file__).resolve().parent
+    if not (here / ".git").exists():
+        return os.environ.get("COUNTDOWN_R1_COMMIT")
+    done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

@@ -1,0 +1,95 @@
+"""The dataset's card: front matter for the Hub, then English and Chinese text, every figure from the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from ..manifest import Manifest
+from .schema import CHATML
+
+PRETTY_NAME = "Countdown-r1-zero"
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_TAGS = ("countdown", "reasoning", "math", "reinforcement-learning", "grpo", "synthetic", "trl")
+LEVELS = {
+    "0": ("`+` and `-` suffice", "只需 `+` 和 `-`"),
+    "1": ("needs `*`", "需要 `*`"),
+    "2": ("needs `/`, every intermediate value whole", "需要 `/`,中间结果都是整数"),
+    "3": ("needs a fraction on the way", "中间结果须出现分数"),
+}
+
+
+def card_text(written: Manifest, example: Mapping[str, Any], prompt: str) -> str:
+    """The whole ``README.md`` of a dataset's folder.
+
+    ``written`` has the dataset stage's settings and results; ``example`` is one row, ``prompt`` its whole prompt.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    text = resources.files("countdown_r1.build_dataset").joinpath("templates/card.md").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters["count"] = lambda number: f"{number:,}"
+    return environment.from_string(text).render(
+        front_matter=_yaml(front_matter(written)),
+        name=PRETTY_NAME,
+        settings=written.settings,
+        results=written.results,
+        solutions=solution_groups(written.results["solutions"]),
+        levels=LEVELS,
+        example=example,
+        prompt=prompt,
+        seed=written.seed,
+        default=next(iter(written.settings["templates"])),
+        chatml=CHATML,
+    )
+
+
+def front_matter(written: Manifest) -> dict[str, Any]:
+    """The card's metadata; ``configs`` lists the files that exist, so that the Hub and ``load_dataset`` find them."""
+    languages = list(written.settings["templates"])
+    total = written.results["rows"]
+    size = next((name for limit, name in _SIZES if total < limit), "1M<n<10M")
+    values: dict[str, Any] = {
+        "license": "apache-2.0",
+        "language": sorted({language.split("-")[0] for language in languages}),
+        "pretty_name": PRETTY_NAME,
+        "size_categories": [size],
+        "task_categories": ["text-generation"],
+        "tags": list(_TAGS),
+        "configs": _configs(languages, list(written.results["splits"])),
+    }
+    source = written.settings["source"]
+    if source and "/" in source:
+        values["source_datasets"] = [source.partition("@")[0]]
+    return values
+
+
+def _configs(languages: list[str], splits: list[str]) -> list[dict[str, Any]]:
+    names = [*languages, *(language + CHATML for language in languages)]
+    configs: list[dict[str, Any]] = []
+    for name in names:
+        files = [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits]
+        default = {"default": True} if name == languages[0] else {}
+        configs.append({"config_name": name, **default, "data_files": files})
+    return configs
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True).strip()
+
+
+def solution_groups(solutions: Mapping[str, int]) -> dict[str, int]:
+    """Rows by number of solutions, gathered: 1, 2, 3 to 5, 6 to 20, more; empty groups left out.
+
+    >>> solution_groups({"1": 10, "4": 2, "5": 1})
+    {'1': 10, '3–5': 3}
+    """
+    groups = {"1": (1, 1), "2": (2, 2), "3–5": (3, 5), "6–20": (6, 20), "> 20": (21, 10**9)}
+    found = {
+        name: sum(count for number, count in solutions.items() if low <= int(number) <= high)
+        for name, (low, high) in groups.items()
+    }
+    return {name: count for name, count in found.items() if count}

@@ -1,0 +1,180 @@
+"""All stages of a recipe, one after the other: what ``countdown-r1 run`` and ``make demo`` do.
+
+A finished stage is reused, so a second run starts in seconds and an interrupted one goes on at the stage that
+failed. ``recipe.yaml`` in the run's folder says which recipe it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import StageError
+from .hub import Hub, connect
+from .manifest import FILE_NAME, damaged_files
+
+if TYPE_CHECKING:
+    from .train.recipe import Recipe
+
+Echo = Callable[[str], object]
+STAGES = ("dataset", "model", "evaluation", "published")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What to run and where: ``out`` holds one folder per stage."""
+
+    recipe: Recipe
+    out: Path
+    namespace: str
+    hub_name: str
+    command: str
+
+
+def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Echo) -> None:
+    """Build, train, evaluate, publish, print the summary and, with a port, serve the published Space's model."""
+    hub = connect(chain.hub_name)  # before any stage imports a client of the Hub
+    _claim_folder(chain, overwrite)
+    steps = {"dataset": build, "model": train, "evaluation": evaluate, "published": publish}
+    for number, (stage, step) in enumerate(steps.items(), 1):
+        folder = chain.out / stage
+        with _announced(f"[{number}/{len(steps)}] {stage}", folder, echo) as reused:
+            if not reused or stage == "published":  # publishing again sends only what changed
+                step(chain, hub, echo)
+    echo(summary(chain.out))
+    if serve_port is not None:
+        serve(chain, serve_port, echo)
+
+
+def build(chain: Chain, hub: Hub, echo: Echo) -> None:
+    """Stage 1: the dataset."""
+    from .build_dataset import dataset
+
+    section = chain.recipe.dataset
+    dataset.build(
+        chain.out / "dataset",
+        rows=section.rows,
+        numbers=section.numbers,
+        languages=section.languages,
+        seed=section.seed,
+        source=section.source,
+        command=chain.command,
+    )
+
+
+def train(chain: Chain, hub: Hub, echo: Echo) -> None:
+    """Stage 2: cold start and GRPO."""
+    from .train.launch import run_training
+
+    run_training(
+        chain.recipe,
+        str(chain.out / "dataset"),
+        chain.out / "model",
+        overwrite=False,
+        dry_run=False,
+        command=chain.command,
+        echo=echo,
+    )
+
+
+def evaluate(chain: Chain, hub: Hub, echo: Echo) -> None:
+    """Stage 3: base and checkpoints on held-out puzzles."""
+    from .train import evaluate as stage
+    from .train.generation import Decoding
+
+    section = chain.recipe.evaluate
+    questions = stage.Questions(str(chain.out / "dataset"), n=section.limit, n_validation=section.validation)
+    decoding = Decoding(section.temperature, section.max_new_tokens, section.batch_size, section.seed)
+    candidates = stage.run_candidates(chain.out / "model")
+    results = stage.evaluate(candidates, questions, decoding, chain.out / "evaluation", command=chain.command)
+    echo(stage.table(results))
+
+
+def publish(chain: Chain, hub: Hub, echo: Echo) -> None:
+    """Stage 4: dataset, checkpoints, cards and Space; a second time sends only what changed."""
+    from .publish.publish import publish as publish_run
+
+    section = chain.recipe.publish
+    publish_run(chain.out, namespace=chain.namespace, hub=hub, public=section.public, overwrite=True, echo=echo)
+
+
+def serve(chain: Chain, port: int, echo: Echo) -> None:
+    """Stage 5: the Space, with the published model."""
+    from .space.app import serve as serve_space
+
+    published = json.loads((chain.out / "published" / "published.json").read_text(encoding="utf-8"))
+    model = published["model"]
+    echo(f"Space: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    serve_space(f"{model['id']}@{model['revision']}", port=port)
+
+
+def summary(out: Path) -> str:
+    """What a run came to, in a few lines."""
+    dataset = _json(out / "dataset" / FILE_NAME)["results"]
+    results = _json(out / "evaluation" / "summary.json")
+    published = _json(out / "published" / "published.json")
+    models = {model["label"]: model for model in results["models"]}
+    base, best = models["base"], models[results["best"]]
+    paired = results.get("paired")
+    lines = [
+        "",
+        f"puzzles     {dataset['rows']:,} proven solvable; {results['n']} held-out ones asked, never trained on",
+        f"solved      {_rate(base, 'solve')}  ->  {_rate(best, 'solve')}   ({results['best']}, chosen on validation)",
+    ]
+    if paired:
+        low, high = paired["interval"]
+        lines.append(
+            f"difference  {paired['difference']:+.1%} on the same puzzles, 95% interval {low:+.1%} to {high:+.1%}"
+        )
+    lines += [
+        f"format      {_rate(base, 'format')}  ->  {_rate(best, 'format')}",
+        f"thinking    {base['mean_tokens']:.0f}  ->  {best['mean_tokens']:.0f} tokens on average",
+        f"Ahas        {best['ahas']['solved']} true ones; the cold start it began from had {base['ahas']['solved']}",
+        "published   " + "\n            ".join(repo["url"] for repo in published["repos"]),
+        f"open        countdown-r1 hub   shows the rehearsal Hub; countdown-r1 space --model {out / 'model'}",
+    ]
+    return "\n".join(lines)
+
+
+def _rate(model: dict[str, Any], kind: str) -> str:
+    low, high = model[f"{kind}_interval"]
+    return f"{model[f'{kind}_rate']:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _claim_folder(chain: Chain, overwrite: bool) -> None:
+    """Make the run's folder this recipe's own. Raises ``StageError`` when it holds another recipe's run."""
+    from .train.recipe import recipe_text
+
+    text = recipe_text(chain.recipe)
+    record = chain.out / "recipe.yaml"
+    if overwrite and chain.out.exists():
+        shutil.rmtree(chain.out)
+    if record.exists() and record.read_text(encoding="utf-8") != text:
+        raise StageError(f"{chain.out} holds a run of another recipe; pass --overwrite or choose another --out")
+    chain.out.mkdir(parents=True, exist_ok=True)
+    record.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _announced(title: str, folder: Path, echo: Echo) -> Iterator[bool]:
+    """Print a stage's name, then its time and folder. Yields whether the folder is complete already.
+
+    Raises ``StageError`` when a finished stage's files were changed or damaged since.
+    """
+    reused = (folder / FILE_NAME).is_file()
+    if reused and (damaged := damaged_files(folder)):
+        raise StageError(f"{folder / damaged[0]} is missing or damaged; remove {folder} to have it made again")
+    echo(f"{title}{' (finished before)' if reused else ''}")
+    began = time.monotonic()
+    yield reused
+    echo(f"      {time.monotonic() - began:.1f} s -> {folder}")

@@ -1,0 +1,375 @@
+"""The command line: one click group, each command a thin door to the function that does the work.
+
+Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`` answers at once. Only
+``CountdownError`` is caught: one line on stderr, exit status 1. Ctrl-C leaves finished stages as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import CountdownError, InputError
+
+HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
+
+
+class Commands(click.Group):
+    """Turns errors made on purpose into one line, and Ctrl-C into exit status 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CountdownError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nstopped; finished stages are intact, run the same command again to go on", err=True)
+            sys.exit(130)
+        except OSError as error:
+            if error.errno in (28, 122):  # no space left, quota exceeded
+                raise click.ClickException(
+                    f"the disk is full ({error.filename or 'while writing'}); free some "
+                    "space and run the same command again"
+                ) from error
+            raise
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="countdown-r1", prog_name="countdown-r1")
+def main() -> None:
+    """Teach a model to reason on the Countdown numbers game, measure it, and publish it.
+
+    The stages chain: build-dataset, train, evaluate, publish, space. `countdown-r1 run demo` does them all on
+    a laptop, without an account: it publishes to a rehearsal Hub on this computer.
+    """
+
+
+def command_line() -> str:
+    """The command as typed, for manifests."""
+    return shlex.join(["countdown-r1", *sys.argv[1:]])
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """``"3,4"`` as (3, 4). Raises ``InputError``."""
+    try:
+        return tuple(int(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(f"expected whole numbers separated by commas or spaces, got '{text}'") from None
+
+
+@main.command("build-dataset")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--rows", default=10_000, show_default=True, help="Puzzles to generate.")
+@click.option("--numbers", "counts", default="3,4", show_default=True, help="Numbers per puzzle.")
+@click.option("--languages", default="en,zh", show_default=True, help="Prompt languages.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--source", help="Prove and convert existing puzzles: a Hub id, or a parquet, JSON or CSV file.")
+@click.option("--template", "templates", multiple=True, help="A prompt template of your own (YAML file).")
+@click.option("--push-to", metavar="NS/NAME", help="Also push to this Hub repository (private).")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def build_dataset(
+    out: Path,
+    rows: int,
+    counts: str,
+    languages: str,
+    seed: int,
+    source: str | None,
+    templates: tuple[str, ...],
+    push_to: str | None,
+    hub_name: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Generate or import solvable puzzles and write prompts, splits and a card."""
+    hub = connect(hub_name) if push_to or (source and hub_name != "hub") else None
+    from .build_dataset import dataset
+
+    written = dataset.build(
+        out,
+        rows=rows,
+        numbers=numbers(counts),
+        languages=tuple(languages.split(",")),
+        seed=seed,
+        source=source,
+        templates=templates,
+        overwrite=overwrite,
+        command=command_line(),
+    )
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "results": written.results}))
+    url = dataset.push(out, push_to, hub) if push_to and hub else None
+    finish(url or out, as_json)
+
+
+@main.command("verify-dataset")
+@click.argument("target")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
+    """Prove a dataset again: TARGET is a folder, a file or a Hub id. Exit status 1 when something fails."""
+    connect_if_remote(target, hub_name)
+    from .build_dataset.verify import verify
+
+    report = verify(target)
+    click.echo(report.to_json() if as_json else report.to_text())
+    sys.exit(0 if report.ok else 1)
+
+
+@main.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--dataset", help="Dataset folder or Hub id [default: outputs/NAME/dataset].")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: outputs/NAME/model].")
+@click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
+@click.option("--reward", "rewards", multiple=True, metavar="FILE.py:FUNCTION", help="Use this reward as well.")
+@click.option("--launcher", type=click.Choice(["local", "accelerate"]), help="How to start processes.")
+@click.option("--nodes", type=int, help="Machines.")
+@click.option("--gpus-per-node", type=int, help="Processes on each machine.")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--dry-run", is_flag=True, help="Print what would run, and start nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+def train(
+    recipe_name: str,
+    dataset: str | None,
+    out: Path | None,
+    changes: tuple[str, ...],
+    rewards: tuple[str, ...],
+    launcher: str | None,
+    nodes: int | None,
+    gpus_per_node: int | None,
+    hub_name: str,
+    dry_run: bool,
+    overwrite: bool,
+) -> None:
+    """Train with a RECIPE: a YAML file, or one that is shipped (demo, tiny-cold-start)."""
+    from .train.launch import run_training
+
+    recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
+    dataset = dataset or f"outputs/{recipe.name}/dataset"
+    out = out or Path("outputs", recipe.name, "model")
+    connect_if_remote(dataset, hub_name)
+    run_training(recipe, dataset, out, overwrite=overwrite, dry_run=dry_run, command=command_line(), echo=click.echo)
+    finish(out)
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--dataset", required=True, help="Folder, Hub id, or a file with nums and target.")
+@click.option("--split", default="test", show_default=True)
+@click.option("--language", type=click.Choice(["en", "zh"]), help="One language only [default: both in turn].")
+@click.option("--limit", default=500, show_default=True, help="Puzzles to ask.")
+@click.option("--temperature", default=1.0, show_default=True, help="0 is greedy.")
+@click.option("--max-new-tokens", default=400, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/evaluation"), show_default=True)
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def evaluate(
+    models: tuple[str, ...],
+    dataset: str,
+    split: str,
+    language: str | None,
+    limit: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    out: Path,
+    hub_name: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Ask every MODEL the same held-out puzzles; the first one is the base of the comparison.
+
+    MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, or `tiny`.
+    """
+    connect_if_remote(" ".join((dataset, *models)), hub_name)
+    from .train import evaluate as stage
+    from .train.generation import Decoding
+
+    summary = stage.evaluate(
+        stage.candidates_of(models),
+        stage.Questions(dataset, split, language, limit),
+        Decoding(temperature, max_new_tokens, seed=seed),
+        out,
+        overwrite=overwrite,
+        command=command_line(),
+    )
+    click.echo(json.dumps(summary) if as_json else stage.table(summary), nl=as_json)
+    finish(out, as_json)
+
+
+@main.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print every Aha as JSON lines.")
+def aha(path: Path, as_json: bool) -> None:
+    """Find Aha moments in PATH: a records.jsonl, an evaluation folder, or a completion_samples.txt."""
+    from .train.aha import read_records, report
+
+    click.echo(report(read_records(path), as_json))
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.option("--push-to", "namespace", required=True, metavar="NAMESPACE", help="User or organisation.")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--public", is_flag=True, help="Make the repositories public [default: private].")
+@click.option("--dry-run", is_flag=True, help="List what would be pushed, and contact nobody.")
+@click.option("--overwrite", is_flag=True, help="Replace RUN/published if it exists.")
+def publish(run_folder: Path, namespace: str, hub_name: str, public: bool, dry_run: bool, overwrite: bool) -> None:
+    """Publish RUN (outputs/NAME): dataset, model with a branch per checkpoint, cards and Space.
+
+    Everything is read back and compared before it is called published. A rerun sends only what changed.
+    """
+    if public and not dry_run:
+        click.confirm("Everything in this run becomes public. Go on?", abort=True)
+    hub = connect(hub_name)
+    from .publish.publish import publish as publish_run
+
+    published = publish_run(
+        run_folder, namespace=namespace, hub=hub, public=public, dry_run=dry_run, overwrite=overwrite, echo=click.echo
+    )
+    finish(run_folder / "published" if not dry_run else f"{len(published.repos)} repositories, nothing sent")
+
+
+@main.command()
+@click.option("--model", default="tiny", show_default=True, help="Folder, Hub id@revision, or shipped name.")
+@click.option("--port", default=7860, show_default=True)
+@click.option("--push-to", metavar="NS/NAME", help="Make a Space on the Hub instead of serving here.")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+def space(model: str, port: int, push_to: str | None, hub_name: str) -> None:
+    """Serve the demo on this computer, or push it to the Hub as a Space."""
+    if push_to:
+        hub = connect(hub_name)
+        from .space.package import push_space
+
+        finish(push_space(model, push_to, hub))
+        return
+    connect_if_remote(model, hub_name)
+    from .space.app import serve
+
+    serve(model, port=port)
+
+
+@main.command()
+@click.argument("nums", nargs=-1, required=True, metavar="NUMBER...")
+@click.option("--target", required=True, type=int, help="What the numbers should make.")
+@click.option("--model", default="tiny", show_default=True, help="Folder, Hub id@revision, or shipped name.")
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--show-solution", is_flag=True, help="Also print an exact solver's easiest solution.")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+def solve(
+    nums: tuple[str, ...], target: int, model: str, language: str, seed: int, show_solution: bool, hub_name: str
+) -> None:
+    """Let a model solve one puzzle, its thinking streamed: countdown-r1 solve 19 36 10 --target 65
+
+    Exit status 0 when the answer is right, 2 when it is wrong.
+    """
+    connect_if_remote(model, hub_name)
+    from .space.terminal import solve as solve_puzzle
+
+    verdict = solve_puzzle(numbers(" ".join(nums)), target, model, language, seed=seed, show_solution=show_solution)
+    sys.exit(0 if verdict.solved else 2)
+
+
+@main.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder [default: outputs/NAME].")
+@click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
+@click.option("--push-to", "namespace", default="rehearsal", show_default=True, help="User or organisation.")
+@click.option("--hub", "hub_name", default="rehearsal", show_default=True, help=HUB_HELP)
+@click.option("--overwrite", is_flag=True, help="Start from nothing, replacing the run's folder.")
+@click.option("--serve/--no-serve", default=True, show_default=True, help="Serve the Space at the end.")
+@click.option("--port", default=7860, show_default=True, help="The Space's port.")
+def run(
+    recipe_name: str,
+    out: Path | None,
+    changes: tuple[str, ...],
+    namespace: str,
+    hub_name: str,
+    overwrite: bool,
+    serve: bool,
+    port: int,
+) -> None:
+    """Run every stage of a RECIPE, one after the other; finished stages are reused.
+
+    Unless told otherwise it publishes to a rehearsal Hub on this computer and cannot reach the real one.
+    """
+    recipe = read_recipe(recipe_name, changes)
+    from .chain import Chain, run_chain
+
+    run_chain(
+        Chain(recipe, out or Path("outputs", recipe.name), namespace, hub_name, command_line()),
+        overwrite=overwrite,
+        serve_port=port if serve else None,
+        echo=click.echo,
+    )
+
+
+@main.command()
+@click.option("--port", default=7870, show_default=True, help="0 takes a free one.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("outputs/rehearsal-hub"), show_default=True)
+def hub(port: int, data: Path) -> None:
+    """Serve the rehearsal Hub on 127.0.0.1 until Ctrl-C: see what would be public before it is."""
+    from .rehearsal_hub import serve
+
+    serve(port=port, data=data)
+
+
+@main.command()
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
+def doctor(recipe_name: str, changes: tuple[str, ...]) -> None:
+    """Check a RECIPE before it costs anything: keys, batch sizes, prompts, model, disk. Exit 1 on a problem."""
+    from .train.preflight import inspect
+
+    report = inspect(read_recipe(recipe_name, changes))
+    click.echo(report.to_text())
+    sys.exit(0 if report.ok else 1)
+
+
+def read_recipe(
+    name: str,
+    changes: tuple[str, ...],
+    rewards: tuple[str, ...] = (),
+    launcher: str | None = None,
+    nodes: int | None = None,
+    gpus_per_node: int | None = None,
+) -> Any:
+    """The recipe with the command line's changes on top."""
+    from .train.recipe import load_recipe
+
+    launch = {"launcher": launcher, "nodes": nodes, "gpus_per_node": gpus_per_node}
+    extra = [f"launch.{key}={value}" for key, value in launch.items() if value is not None]
+    recipe = load_recipe(name, [*changes, *extra])
+    return recipe.with_rewards(rewards) if rewards else recipe
+
+
+def connect(hub_name: str) -> Any:
+    """The Hub to talk to; before anything imports its clients, which read their endpoint at import."""
+    from .hub import connect as connect_hub
+
+    return connect_hub(hub_name)
+
+
+def connect_if_remote(names: str, hub_name: str) -> None:
+    """Connect when a Hub other than the real one was named; nothing to do for local folders."""
+    if hub_name != "hub" and names:
+        connect(hub_name)
+
+
+def finish(written: object, quiet: bool = False) -> None:
+    """The last line of a stage: the path or URL it wrote."""
+    if not quiet:
+        click.echo(str(written))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""A finished run as publishing sees it: its checkpoints, the best of them, and the files that may leave.
+
+What may leave is an allow-list. Optimizer, scheduler and random states, ``training_args.bin``, TensorBoard
+events and whatever else lies in a run's folders are never looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import manifest
+from ..errors import StageError
+from ..manifest import Manifest
+
+# What from_pretrained reads (transformers, peft); weights only as safetensors, so nothing is unpickled.
+CHECKPOINT_FILES = (
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model"),
+    *("vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json"),
+)
+RUN_FILES = ("training.png", "completion_samples/*.txt")
+RUN_MEASUREMENTS = ("metrics.jsonl", "aha.json", "cost.json", "recipe.yaml")
+DATASET_FILES = ("*/*.parquet",)
+STAGES = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}
+# Keys that say where on whose machine something ran.
+_PRIVATE_KEYS = {"path", "host", "hostname", "cwd"}
+# A local path's last part is kept: /a/b/countdown-r1 -> countdown-r1. URLs and relative paths are not touched.
+_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~<-])(?:file://)?(?:/[\w.+@-]+)+/([\w.+@-]+)/?|[A-Za-z]:\\(?:[^\\\s\"']+\\)+")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights in ``folder`` after ``step`` GRPO steps; ``label`` is their name in the evaluation."""
+
+    label: str
+    step: int
+    folder: Path
+
+    @property
+    def branch(self) -> str:
+        return f"step-{self.step}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose three stages are complete and undamaged. ``summary`` is the evaluation's ``summary.json``."""
+
+    folder: Path
+    dataset: Manifest
+    model: Manifest
+    evaluation: Manifest
+    summary: dict[str, Any]
+    checkpoints: tuple[Checkpoint, ...]
+    best: Checkpoint
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def read_run(folder: Path) -> Run:
+    """The run in ``folder``, every file compared with its manifest.
+
+    Raises ``StageError`` naming the stage that is missing and the command that makes it, the first damaged
+    file, or the stage that was made from something else.
+    """
+    folder = folder.resolve()
+    manifests = {stage: _read_stage(folder, stage) for stage in STAGES}
+    _check_chain(folder, manifests)
+    summary = json.loads((folder / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    checkpoints = find_checkpoints(folder / "model", manifests["model"])
+    best = next((one for one in checkpoints if one.label == summary.get("best")), None)
+    if best is None:
+        raise StageError(
+            f"{folder / 'model'} has no weights for the best model, '{summary.get('best')}'; evaluate again"
+        )
+    return Run(folder, **manifests, summary=summary, checkpoints=checkpoints, best=best)
+
+
+def _read_stage(folder: Path, stage: str) -> Manifest:
+    command = f"countdown-r1 {STAGES[stage]}"
+    if not (folder / stage / manifest.FILE_NAME).is_file():
+        raise StageError(f"{folder} has no finished {stage}/; make it with `{command}`")
+    damaged = manifest.damaged_files(folder / stage)
+    if damaged:
+        more = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+        path = folder / stage / damaged[0]
+        raise StageError(f"{path}{more} changed or went missing after `{command}` wrote it; make {stage}/ again")
+    return manifest.read(folder / stage)
+
+
+def _check_chain(folder: Path, manifests: dict[str, Manifest]) -> None:
+    """A stage that says what it was made from must have been made from what lies here."""
+    digests = {stage: manifest.sha256(folder / stage / manifest.FILE_NAME) for stage in STAGES}
+    sources = {"model": {digests["dataset"]}, "evaluation": {digests["model"], digests["dataset"]}}
+    for stage, allowed in sources.items():
+        if manifests[stage].read is not None and manifests[stage].read not in allowed:
+            before = "dataset" if stage == "model" else "model"
+            command = f"countdown-r1 {STAGES[stage]}"
+            raise StageError(f"{folder / stage} was made from another {before} than the one here; rerun `{command}`")
+
+
+def find_checkpoints(model: Path, record: Manifest) -> tuple[Checkpoint, ...]:
+    """Base and checkpoints of a ``model/`` folder in the order of steps; the final weights, labelled ``final``,
+    only where no checkpoint was saved at the last step."""
+    found = [Checkpoint("base", 0, model / "base")] if (model / "base").is_dir() else []
+    for path in model.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        if path.is_dir() and step.isdigit():
+            found.append(Checkpoint(path.name, int(step), path))
+    last = record.results.get("steps")
+    if isinstance(last, int) and last not in {one.step for one in found} and (model / "config.json").is_file():
+        found.append(Checkpoint("final", last, model))
+    return tuple(sorted(found, key=lambda one: one.step))
+
+
+def stage_checkpoint(checkpoint: Checkpoint, out: Path) -> None:
+    """Put a checkpoint's weights, tokenizer and configuration into ``out``, as they were measured.
+
+    Raises ``StageError`` when there are no safetensors weights or no ``config.json``.
+    """
+    stage_files(checkpoint.folder, CHECKPOINT_FILES, out)
+    if not any(out.glob("*.safetensors")) or not (out / "config.json").is_file():
+        raise StageError(f"{checkpoint.folder} lacks safetensors weights or config.json; train again")
+    for name in ("config.json", "tokenizer_config.json"):
+        if (out / name).is_file():
+            _forget_local_name(out / name)
+
+
+def stage_files(source: Path, patterns: Iterable[str], out: Path) -> None:
+    """Put the files of ``source`` that match a pattern into ``out`` under their relative paths.
+
+    Hard links where the file system allows, so a large model takes no second space.
+    """
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern) if path.is_file()}):
+        target = out / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path.resolve(), target)
+        except OSError:
+            shutil.copyfile(path, target)
+
+
+def stage_measurements(run: Run, out: Path) -> None:
+    """Put what was measured into ``out``, without local paths and host names."""
+    stage_files(run.folder / "model", RUN_FILES, out)
+    stage_files(run.folder / "evaluation", ("evaluation.png",), out)
+    for name in RUN_MEASUREMENTS:
+        path = run.folder / "model" / name
+        if path.is_file():
+            write_text(out / name, _public_text(path, run.folder))
+    write_json(out / "evaluation.json", without_places(run.summary, run.folder))
+
+
+def _public_text(path: Path, run: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return _json_text(without_places(json.loads(text), run))
+    return without_paths(text, run)
+
+
+def without_places(value: Any, run: Path) -> Any:
+    """A JSON value without the keys and the parts of texts that say where on whose machine it was made."""
+    if isinstance(value, dict):
+        return {key: without_places(inner, run) for key, inner in value.items() if key not in _PRIVATE_KEYS}
+    if isinstance(value, list):
+        return [without_places(inner, run) for inner in value]
+    return without_paths(value, run) if isinstance(value, str) else value
+
+
+def without_paths(text: str, run: Path) -> str:
+    """A text in which the run's folder reads ``outputs/NAME`` and any other absolute path only its last part.
+
+    >>> without_paths("/opt/env/bin/countdown-r1 evaluate /data/demo/model", Path("/data/demo"))
+    'countdown-r1 evaluate outputs/demo/model'
+    """
+    text = text.replace(str(run), f"outputs/{run.name}")
+    return _ABSOLUTE_PATH.sub(lambda match: match[1] or "", text)
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, _json_text(value))
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _forget_local_name(path: Path) -> None:
+    """Drop the folder that a configuration was loaded from; the file stays as it is when it names none."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    local = [key for key in ("_name_or_path", "name_or_path") if Path(str(values.get(key, ""))).is_absolute()]
+    if local:
+        path.unlink()  # it may be a link to the run's own file
+        write_json(path, {key: value for key, value in values.items() if key not in local})

@@ -1,0 +1,239 @@
+"""Look for what must not become public in a folder that is about to be uploaded.
+
+Secrets (access tokens, private keys, passwords) are looked for in every file; personal traces (e-mail
+addresses, home folders) in text and in parquet columns. The Hub has a scanner of its own, but it speaks
+after the push, when a secret has to be counted as leaked.
+
+Token forms: the providers' documentation (Hugging Face ``hf_``, GitHub ``ghp_``/``github_pat_``, AWS
+``AKIA``/``ASIA``, OpenAI ``sk-``, Slack ``xox?-``, Google ``AIza``, GitLab ``glpat-``) and RFC 7519 (JWT).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..errors import HubError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 1 << 20
+OVERLAP_BYTES = 4096  # longer than anything a rule can match
+MAX_BINARY_BYTES = 16 << 20
+SHOWN_FINDINGS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``path`` relative to the scanned folder, ``line`` (row in a parquet file, 0 in a binary one) and what
+    was found: its ``kind`` and ``shown``, the first four characters and the length, never the text itself."""
+
+    path: str
+    line: int
+    kind: str
+    shown: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.kind} ({self.shown})"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A ``pattern`` that is only tried where one of ``needles`` occurs, which is what keeps a scan fast;
+    a match that is wholly ``harmless`` is no finding."""
+
+    kind: str
+    needles: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+    harmless: re.Pattern[bytes] | None = None
+
+
+def _rule(kind: str, needles: str, pattern: str, harmless: str | None = None) -> Rule:
+    excuse = re.compile(harmless.encode(), re.IGNORECASE) if harmless else None
+    return Rule(kind, tuple(needle.encode() for needle in needles.split()), re.compile(pattern.encode()), excuse)
+
+
+SECRETS = (
+    _rule("Hugging Face token", "hf_ api_org_", r"(?:hf|api_org)_[A-Za-z0-9]{30,256}"),
+    _rule("GitHub token", "gh github_pat_", r"gh[pousr]_[A-Za-z0-9]{36,256}|github_pat_[A-Za-z0-9_]{40,256}"),
+    _rule("AWS key id", "AKIA ASIA", r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
+    _rule("OpenAI style key", "sk-", r"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z_-]{0,200}[0-9])[A-Za-z0-9_-]{20,256}"),
+    _rule("Slack token", "xox hooks.slack", r"xox[a-z]-[A-Za-z0-9-]{10,256}|hooks\.slack\.com/services/[\w/]{20,256}"),
+    _rule("Google key", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
+    _rule("GitLab token", "glpat-", r"glpat-[A-Za-z0-9_-]{20,256}"),
+    _rule("JSON web token", "eyJ", r"(?<![\w-])eyJ[\w-]{10,1000}\.eyJ[\w-]{10,1000}\.[\w-]{10,1000}"),
+    _rule("private key", "PRIVATE", r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY"),
+)
+# A quoted value, or a bare one that ends its line or setting and could not be a name in a program. The value is
+# the only group of any rule here; where there is a group, it is what a finding masks.
+_QUOTE = r"""\\{0,4}["']"""
+_END = r"""\s"'\\()\[\]{}<>$,;&*|"""
+_BARE = rf"(?=[^{_END}]{{0,128}}?[^A-Za-z_.{_END}])([^{_END}]{{6,128}})"
+PASSWORD = _rule(
+    "password",
+    "ass ASS ecret ECRET",
+    rf"(?i)(?:password|passwd|secret_access_key|client_secret)(?:{_QUOTE})?[ \t]{{0,8}}[=:](?:"
+    rf"""[ \t]{{0,8}}{_QUOTE}([^\s"'\\()\[\]{{}}<>$*|]{{6,128}}){_QUOTE}"""
+    rf"""|(?<==){_BARE}(?=[\s,;&"'\\]|$)|[ \t]{{1,8}}{_BARE}(?=[ \t]{{0,8}}(?:[\r\n,;#}}"'\\]|$)))""",
+)
+# Behind a letter only when that letter belongs to an escape inside a JSON string; a URL's path is no home.
+_START = r"(?:(?<![\w.~:/%-])|(?<=\\[nrt])|(?<=file://))"
+# Nobody's mailbox: RFC 2606 domains, addresses that take no mail, the user part of an SSH remote.
+_NO_MAILBOX = (
+    r"(?:no-?reply|git)@.+|.+@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|users\.noreply\.github\.com)"
+    r"|.+@.+\.(?:example|invalid|test|localhost)"
+)
+_SPACE_HOME = "/home/user"  # the account that every Space runs under; it names no person
+_EMAIL = r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+PERSONAL = (
+    PASSWORD,
+    _rule("e-mail address", "@", _EMAIL, _NO_MAILBOX),
+    _rule("home folder", "/home/ /Users/ /root/", _START + r"/(?:home|Users|root)/[\w.-]{1,64}", _SPACE_HOME),
+    _rule("home folder", "Users", r"(?<![A-Za-z])[A-Za-z]:(?:\\{1,4}|/)Users(?:\\{1,4}|/)[\w.-]{1,64}"),
+)
+# A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
+_VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
+
+
+def scan(folder: Path, private: Mapping[str, str] | None = None) -> list[Finding]:
+    """Everything under ``folder`` that must not be published, in the order of paths.
+
+    ``private`` names further texts that must not occur (the kind -> the text), such as the token in use.
+    Text is read in blocks, so a file's size does not matter; of other files the first 16 MiB are looked at
+    for secrets, of safetensors the header, of archives each member, of parquet every text column.
+    """
+    rules = tuple(_literal(kind, text) for kind, text in (private or {}).items() if text)
+    found: list[Finding] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found += _scan_file(path, path.relative_to(folder).as_posix(), rules)
+    return found
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raise ``HubError`` naming the first findings, masked, unless there are none."""
+    if findings:
+        shown = "; ".join(map(str, findings[:SHOWN_FINDINGS]))
+        more = len(findings) - SHOWN_FINDINGS
+        rest = f"; and {more} more" if more > 0 else ""
+        raise HubError(f"nothing was uploaded, because it would make this public: {shown}{rest}; remove it and retry")
+
+
+def mask(text: str) -> str:
+    """The first four characters and the length.
+
+    >>> mask("abcdefgh")
+    'abcd..., 8 characters'
+    """
+    return f"{text[:4]}..., {len(text)} characters"
+
+
+def _literal(kind: str, text: str) -> Rule:
+    return Rule(kind, (text.encode(),), re.compile(re.escape(text.encode())))
+
+
+def _scan_file(path: Path, name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
+    if path.suffix == ".parquet":
+        yield from _scan_parquet(path, name, (*SECRETS, *PERSONAL, *extra))
+    elif zipfile.is_zipfile(path):
+        yield from _scan_archive(path, name, extra)
+    else:
+        with path.open("rb") as file:
+            yield from _scan_stream(file, name, extra)
+
+
+def _scan_stream(file: IO[bytes], name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
+    """Findings of a file by its content: text in full, anything else in part and for secrets alone."""
+    start = file.read(8192)
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" not in start or utf16:
+        personal = () if Path(name).name in _VOCABULARY else PERSONAL
+        yield from _scan_blocks(_blocks(file, start), name, (*SECRETS, *personal, *extra))
+        return
+    limit = MAX_BINARY_BYTES
+    if name.endswith(".safetensors"):  # 8 bytes: length of the JSON header (safetensors format)
+        limit = min(limit, 8 + int.from_bytes(start[:8], "little"))
+    data = (start + file.read(max(0, limit - len(start))))[:limit]
+    for finding in _scan_blocks([data], name, (*SECRETS, *extra)):
+        yield Finding(name, 0, finding.kind, finding.shown)
+
+
+def _blocks(file: IO[bytes], start: bytes) -> Iterator[bytes]:
+    """The file in blocks; the NULs of UTF-16 are dropped, so that its ASCII reads as such."""
+    yield start.replace(b"\0", b"")
+    while block := file.read(BLOCK_BYTES):
+        yield block.replace(b"\0", b"")
+
+
+def _scan_blocks(blocks: Iterable[bytes], name: str, rules: tuple[Rule, ...]) -> list[Finding]:
+    """Findings in a text that comes in blocks; what straddles two of them is seen in the overlap."""
+    found: dict[tuple[str, int], Finding] = {}
+    tail, offset, line = b"", 0, 1
+    for block in chain(blocks, (b"",)):
+        window = tail + block
+        for kind, start, end, text in _matches(window, rules):
+            # What touches an edge inside the file may be part of something longer, which another window shows whole.
+            if not (offset and start == 0) and not (block and end == len(window)):
+                where = line + window.count(b"\n", 0, start)
+                found[kind, offset + start] = Finding(name, where, kind, mask(text.decode("utf-8", "replace")))
+        keep = max(0, len(window) - OVERLAP_BYTES)
+        line += window.count(b"\n", 0, keep)
+        offset += keep
+        tail = window[keep:]
+    return [found[key] for key in sorted(found, key=lambda key: key[1])]
+
+
+def _matches(window: bytes, rules: tuple[Rule, ...]) -> Iterator[tuple[str, int, int, bytes]]:
+    """Kind, start, end and text of what the rules find in a window."""
+    for rule in rules:
+        if any(needle in window for needle in rule.needles):
+            for match in rule.pattern.finditer(window):
+                text = match[match.lastindex or 0]
+                if not (rule.harmless and rule.harmless.fullmatch(text)):
+                    yield rule.kind, *match.span(), text
+
+
+def _scan_archive(path: Path, name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
+    """Each member of a zip file (a wheel is one) as if it lay in the folder."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            yield from _scan_stream(io.BytesIO(archive.read(member)), f"{name}!{member}", extra)
+
+
+def _scan_parquet(path: Path, name: str, rules: tuple[Rule, ...]) -> Iterator[Finding]:
+    """Text of every column, nested ones included; a finding's line is the row, counted from 1."""
+    import pyarrow.parquet as pq
+
+    first_row = 1
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
+        for column, values in zip(batch.schema.names, batch.columns, strict=True):
+            for text in _texts(values):
+                for kind, _, _, value in _matches(text, rules):
+                    row = first_row + _row(values, value)
+                    yield Finding(f"{name}#{column}", row, kind, mask(value.decode("utf-8", "replace")))
+        first_row += batch.num_rows
+
+
+def _texts(values: pa.Array) -> Iterator[bytes]:
+    """The texts of an Arrow array joined by line ends, those inside lists and structs too."""
+    import pyarrow as pa
+
+    if isinstance(values, pa.StructArray):
+        for field in values.flatten():
+            yield from _texts(field)
+    elif isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        yield from _texts(values.flatten())
+    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        yield "\n".join(text for text in values.to_pylist() if text).encode()
+
+
+def _row(values: pa.Array, text: bytes) -> int:
+    """Index of the first row that holds a text."""
+    wanted = text.decode("utf-8", "replace")
+    return next((row for row, value in enumerate(values.to_pylist()) if wanted in str(value)), 0)

@@ -1,0 +1,292 @@
+"""The rehearsal Hub: a server on 127.0.0.1 that huggingface_hub, datasets and transformers take for the Hub.
+
+    python -m countdown_r1.rehearsal_hub --data DIR [--port N] [--parent-pid PID]
+
+It keeps repositories in DIR (rehearsal_store.py), answers the Hub's API (rehearsal_api.py, rehearsal_upload.py,
+rehearsal_spaces.py) and shows them as web pages (rehearsal_pages.py). It has a token of its own in DIR/token;
+any other token is refused, so a client that sends the user's own is found out: DIR/requests.jsonl notes for
+each request whose token came, by digest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import rehearsal_api, rehearsal_pages, rehearsal_spaces, rehearsal_upload
+from .errors import HubError
+from .rehearsal_store import Refused, Store, now
+
+HOST = "127.0.0.1"
+_WATCH_SECONDS = 0.5
+_MAX_LOG_BYTES = 20 * 2**20
+
+
+def make_app(store: Store, token: str, clients: set[int] | None = None) -> Starlette:
+    """The whole Hub as an ASGI application over ``store``. ``clients``: processes the server lives for."""
+    routes = [
+        Route("/api/rehearsal/clients", add_client, methods=["POST"]),
+        *rehearsal_spaces.routes(),
+        *rehearsal_upload.routes(),
+        *rehearsal_api.routes(),
+        *rehearsal_pages.routes(),
+    ]
+    handlers: dict[Any, Any] = {Refused: refuse, HTTPException: not_routed, OSError: disk_failed}
+    handlers[ClientDisconnect] = cut_off
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.store, app.state.token, app.state.clients = store, token, clients if clients is not None else set()
+    return app
+
+
+async def add_client(request: Request) -> Response:
+    """Another process that uses this server: it lives until the last of them is gone."""
+    rehearsal_api.need_token(request)
+    pid = (await rehearsal_api.json_of(request)).get("pid")
+    if not isinstance(pid, int) or pid < 1 or not is_alive(pid):
+        raise Refused(400, "'pid' is not a running process")
+    if request.app.state.clients:
+        request.app.state.clients.add(pid)
+    return JSONResponse({})
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """An error as the Hub words it: headers for its clients, a page for a browser."""
+    refused = error if isinstance(error, Refused) else Refused(500, "Internal error")
+    if _is_page(request):
+        return rehearsal_pages.page("missing", refused.status, title="Not here", message=refused.message)
+    message = re.sub(r"[^\x20-\x7e]", "?", refused.message)
+    headers = refused.headers | {"X-Error-Message": message}
+    if refused.code:
+        headers["X-Error-Code"] = refused.code
+    return JSONResponse({"error": refused.message} | refused.fields, refused.status, headers=headers)
+
+
+async def not_routed(request: Request, error: Exception) -> Response:
+    """No such route, or a route with another method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return await refuse(request, Refused(status, f"The rehearsal Hub has no {request.method} {request.url.path}"))
+
+
+async def disk_failed(request: Request, error: Exception) -> Response:
+    """A full or broken disk: nothing was acknowledged."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return await refuse(request, Refused(507, f"The rehearsal Hub could not write to its folder: {reason}"))
+
+
+async def cut_off(request: Request, error: Exception) -> Response:
+    """The client left in the middle of its upload; nobody reads this answer."""
+    return Response(status_code=400)
+
+
+def _is_page(request: Request) -> bool:
+    path = request.scope["path"]
+    return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/") and "/resolve/" not in path
+
+
+@dataclass
+class Door:
+    """The first thing a request meets: host, token and log; then routes see the raw, still encoded path."""
+
+    app: ASGIApp
+    token: str
+    port: int
+    log: TextIO | None = field(default=None, repr=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        bearer = headers.get(b"authorization")
+        scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        scope["authorized"] = hmac.compare_digest((bearer or "").encode(), f"Bearer {self.token}".encode())
+        send = self._logged(scope, bearer, send)
+        if refused := self._refused(headers, bearer, scope["authorized"]):
+            return await (await refuse(Request(scope), refused))(scope, receive, send)
+        await self.app(scope, receive, send)
+
+    def _refused(self, headers: dict[bytes, str], bearer: str | None, authorized: bool) -> Refused | None:
+        """A web page elsewhere that renamed itself to this address (DNS rebinding), or a token of another Hub."""
+        if headers.get(b"host", "") not in (f"{HOST}:{self.port}", f"localhost:{self.port}"):
+            return Refused(400, f"This server answers to {HOST}:{self.port} only")
+        if bearer is not None and not authorized:
+            return Refused(401, "Invalid credentials in Authorization header")
+        return None
+
+    def _logged(self, scope: Scope, bearer: str | None, send: Send) -> Send:
+        whose = "none" if bearer is None else "rehearsal" if scope["authorized"] else f"sha256:{_digest(bearer)}"
+
+        async def logging(message: Message) -> None:
+            if message["type"] == "http.response.start" and self.log is not None:
+                line = {"time": now(), "method": scope["method"], "path": scope["path"]}
+                self.log.write(json.dumps(line | {"status": message["status"], "token": whose}) + "\n")
+                self.log.flush()
+            await send(message)
+
+        return logging
+
+
+def _digest(bearer: str) -> str:
+    return hashlib.sha256(bearer.removeprefix("Bearer ").encode()).hexdigest()[:16]
+
+
+def serve(
+    data: Path,
+    port: int = 0,
+    *,
+    host: str = HOST,
+    parent_pid: int | None = None,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve until Ctrl-C, or until ``parent_pid`` and every process that joined later are gone.
+
+    Port 0 takes the port of last time when it is free, else any. ``announce`` gets the address once it is
+    bound. Raises ``HubError`` for another host, a busy port, or a second server on the same folder.
+    """
+    if host != HOST:
+        raise HubError(f"the rehearsal Hub listens on {HOST} only, not on {host}: its pages need no password")
+    data.mkdir(parents=True, exist_ok=True)
+    with _only_server(data), _bound(data, port) as listener:
+        token, port = _token(data), listener.getsockname()[1]
+        store, clients = Store(data), {parent_pid} if parent_pid else set()
+        store.collect_garbage()
+        with _request_log(data).open("a", encoding="utf-8") as log:
+            door = Door(make_app(store, token, clients), token, port, log)
+            server = uvicorn.Server(_settings(door))
+            address = f"http://{HOST}:{port}"
+            store.write_json(data / "server.json", {"pid": os.getpid(), "port": port, "endpoint": address})
+            threading.Thread(target=_watch, args=(server, clients), daemon=True).start()
+            announce(address)
+            server.run(sockets=[listener])
+
+
+def _settings(app: ASGIApp) -> uvicorn.Config:
+    """h11 on purpose: it refuses headers over 64 KiB with 400."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+@contextmanager
+def _only_server(data: Path) -> Iterator[None]:
+    """A lock that ends with the process, however it ends."""
+    with (data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HubError(f"another rehearsal Hub serves {data}: its address is in {data / 'server.json'}") from None
+        yield
+
+
+@contextmanager
+def _bound(data: Path, port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port or _last_port(data)))
+        except OSError as error:
+            if port:
+                reason = error.strerror or error
+                raise HubError(f"port {port} cannot be used ({reason}); choose another with --port") from None
+            listener.bind((HOST, 0))
+        listener.listen(128)
+        yield listener
+
+
+def _last_port(data: Path) -> int:
+    try:
+        port = json.loads((data / "server.json").read_text("utf-8"))["port"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return port if isinstance(port, int) and 1024 <= port < 65536 else 0
+
+
+def _token(data: Path) -> str:
+    """The server's own token, made once, readable by its owner only."""
+    path = data / "token"
+    if not path.exists():
+        partial = data / f"token.{secrets.token_hex(4)}"
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write("hf_rehearsal_" + secrets.token_urlsafe(32))
+        partial.rename(path)
+    path.chmod(0o600)
+    return path.read_text("ascii").strip()
+
+
+def _request_log(data: Path) -> Path:
+    path = data / "requests.jsonl"
+    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+        path.replace(data / "requests.old.jsonl")
+    return path
+
+
+def _watch(server: uvicorn.Server, clients: set[int]) -> None:
+    """Stop the server when it was started for processes and none of them is left."""
+    if not clients:
+        return
+    while any(is_alive(pid) for pid in list(clients)):
+        time.sleep(_WATCH_SECONDS)
+    server.should_exit = True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended but was not collected by its parent does not."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m countdown_r1.rehearsal_hub", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default=HOST)
+    parser.add_argument("--parent-pid", type=int)
+    options = parser.parse_args()
+    try:
+        serve(options.data, options.port, host=options.host, parent_pid=options.parent_pid)
+    except HubError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

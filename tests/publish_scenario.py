@@ -1,0 +1,241 @@
+"""A user's day with `publish`, against a real rehearsal Hub, in a process of its own.
+
+    python publish_scenario.py PLACE STEP
+
+``HF_ENDPOINT`` is read when huggingface_hub is imported, so tests cannot do this in their own process. STEP is
+``interrupted`` (ends itself with SIGKILL after the second verified revision) or ``day`` (everything else);
+what was seen is written to PLACE/STEP.json. A guard ends the process when anything reaches beyond loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+NAMESPACE = "rehearsal"
+
+
+def guard(event: str, args: tuple[Any, ...]) -> None:
+    """An audit hook: the host of every look-up and connection is this computer."""
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        host = args[0] if event == "socket.getaddrinfo" else args[1][0] if isinstance(args[1], tuple) else "127.0.0.1"
+        if host not in ("127.0.0.1", "localhost", "::1", None):
+            print(f"left loopback: {event} {host}", file=sys.stderr, flush=True)
+            os._exit(70)
+
+
+def main(place: Path, step: str) -> None:
+    sys.addaudithook(guard)
+    from countdown_r1.hub import connect
+
+    hub = connect("rehearsal", data=place / "hub")
+    seen = {"interrupted": interrupted, "day": day}[step](place, hub)
+    (place / f"{step}.json").write_text(json.dumps(seen, indent=1))
+
+
+def run_publish(run: Path, hub: Any, **options: Any) -> tuple[Any, list[str]]:
+    """What `publish` returns and the lines it prints; its error's class and message instead when it fails."""
+    from countdown_r1.errors import CountdownError
+    from countdown_r1.publish.publish import publish
+
+    lines: list[str] = []
+    try:
+        return publish(run, namespace=namespace(hub), hub=hub, echo=lines.append, **options), lines
+    except CountdownError as error:
+        return [type(error).__name__, str(error)], lines
+
+
+def namespace(hub: Any) -> str:
+    return hub.api.whoami()["name"]
+
+
+def interrupted(place: Path, hub: Any) -> None:
+    from countdown_r1.publish.publish import publish
+
+    lines: list[str] = []
+
+    def echo(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            (place / "lines.json").write_text(json.dumps(lines))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    publish(place / "toy", namespace=namespace(hub), hub=hub, echo=echo)
+
+
+def day(place: Path, hub: Any) -> dict[str, Any]:
+    run = place / "toy"
+    seen: dict[str, Any] = {"namespace": namespace(hub), "endpoint": hub.endpoint}
+    seen["left by the kill"] = {"refs": state(hub, run.name), "record": (run / "published").exists()}
+    seen["dry run"] = dry_run(run, hub)
+    published, seen["lines"] = run_publish(run, hub)
+    seen["record"] = json.loads((run / "published" / "published.json").read_text())
+    seen["state"] = state(hub, run.name)
+    _, seen["lines again"] = run_publish(run, hub)
+    seen["state again"] = state(hub, run.name)
+    seen["files"] = remote_files(hub, published)
+    seen["card"] = Path(download(hub, published.model.id, "README.md", published.model.revision)).read_text()
+    seen["texts"] = texts(hub, published)
+    seen["snippet"] = run_snippet(seen["card"])
+    seen["dataset rows"] = dataset_rows(hub, published.dataset)
+    seen["other namespace"] = other_namespace(run, hub)
+    seen["planted"] = planted(place, hub)
+    seen["flipped"] = flipped(place, hub)
+    seen["public"] = public(place, hub)
+    seen["corrupted"] = corrupted(place, run, hub)
+    return seen
+
+
+def state(hub: Any, name: str) -> dict[str, Any]:
+    """Commits of every branch and tag of the three repositories, and whether they are private."""
+    ids = repo_ids(hub, name)
+    found = {}
+    for kind, repo_id in ids.items():
+        if hub.api.repo_exists(repo_id, repo_type=kind):
+            refs = hub.api.list_repo_refs(repo_id, repo_type=kind)
+            found[kind] = {ref.name: ref.target_commit for ref in [*refs.branches, *refs.tags]}
+            found[kind]["private"] = hub.api.repo_info(repo_id, repo_type=kind).private
+    return found
+
+
+def repo_ids(hub: Any, name: str) -> dict[str, str]:
+    owner = namespace(hub)
+    model = f"{owner}/countdown-r1-{name}"
+    return {"dataset": f"{owner}/Countdown-r1-zero", "model": model, "space": f"{model}-demo"}
+
+
+def dry_run(run: Path, hub: Any) -> dict[str, Any]:
+    """The plan, made with a Hub object that leads nowhere: any call would fail."""
+    from countdown_r1.hub import Hub
+
+    nowhere = Hub("http://127.0.0.1:9", hub.token, rehearsal=True)
+    from countdown_r1.publish.publish import publish
+
+    lines: list[str] = []
+    planned = publish(run, namespace=namespace(hub), hub=nowhere, dry_run=True, echo=lines.append)
+    sizes = {f"{one.repo_type}@{one.revision}": one.bytes for one in planned.pushed}
+    return {"sizes": sizes, "lines": lines, "tag": planned.tag}
+
+
+def remote_files(hub: Any, published: Any) -> dict[str, dict[str, str]]:
+    """SHA-256 of every file as it is served, by repository and revision."""
+    import hashlib
+
+    found = {}
+    for one in published.pushed:
+        names = hub.api.list_repo_files(one.repo_id, repo_type=one.repo_type, revision=one.revision)
+        paths = {name: download(hub, one.repo_id, name, one.revision, one.repo_type) for name in names}
+        digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in paths.items()}
+        found[f"{one.repo_type}@{one.revision}"] = digests
+    return found
+
+
+def download(hub: Any, repo_id: str, name: str, revision: str, repo_type: str = "model") -> str:
+    return hub.api.hf_hub_download(repo_id, name, revision=revision, repo_type=repo_type)
+
+
+def texts(hub: Any, published: Any) -> str:
+    """Everything textual that was published about the model, in one string."""
+    names = ["README.md", "evaluation.json", "recipe.yaml", "cost.json", "metrics.jsonl", "config.json"]
+    main = [Path(download(hub, published.model.id, name, "main")).read_text() for name in names]
+    branch = [Path(download(hub, published.model.id, name, "step-4")).read_text() for name in names[:2]]
+    return "\n".join([*main, *branch])
+
+
+def run_snippet(card: str) -> dict[str, Any]:
+    """The card's own code, run as it stands; and whether its prompt is the one that the evaluation uses."""
+    from countdown_r1.build_dataset.prompt import load_template, prompt_text
+    from countdown_r1.game.puzzle import Puzzle
+
+    code = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(code, names)  # the point of the test: a reader runs this code
+    puzzle = Puzzle(tuple(names["nums"]), names["target"])
+    expected = prompt_text(names["tokenizer"], load_template("en"), puzzle)
+    return {
+        "same prompt": names["prompt"] == expected,
+        "completion": names["completion"],
+        "revision": names["revision"],
+    }
+
+
+def dataset_rows(hub: Any, repo: Any) -> dict[str, int]:
+    from countdown_r1.hub import load_dataset
+
+    return {
+        config: len(load_dataset(hub, repo.id, config, split="train", revision=repo.revision))
+        for config in ("en", "zh")
+    }
+
+
+def other_namespace(run: Path, hub: Any) -> list[str]:
+    from countdown_r1.errors import CountdownError
+    from countdown_r1.publish.publish import publish
+
+    try:
+        publish(run, namespace="someone-else", hub=hub, dry_run=True, echo=lambda line: None)
+    except CountdownError as error:
+        return [type(error).__name__, str(error)]
+    return []
+
+
+def copy_run(place: Path, name: str) -> Path:
+    return Path(shutil.copytree(place / "toy", place / name, ignore=shutil.ignore_patterns("published")))
+
+
+def toy() -> dict[str, Any]:
+    return runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
+
+
+def planted(place: Path, hub: Any) -> dict[str, Any]:
+    """A token in a sample file: refused before a repository is even made."""
+    run = copy_run(place, "planted")
+    samples = run / "model" / "completion_samples" / "completion_samples.txt"
+    samples.write_text("fine\n" + "hf_" + "aB3" * 12)
+    toy()["reopen"](run, "model")
+    error, lines = run_publish(run, hub)
+    return {"error": error, "lines": lines, "state": state(hub, "planted").keys() & {"model", "space"} != set()}
+
+
+def flipped(place: Path, hub: Any) -> list[str]:
+    run = copy_run(place, "flipped")
+    weights = run / "model" / "checkpoint-4" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    return run_publish(run, hub)[0]
+
+
+def public(place: Path, hub: Any) -> dict[str, Any]:
+    """A second run on the same dataset, published openly; then the first one again, privately."""
+    run = copy_run(place, "open")
+    _, lines = run_publish(run, hub, public=True)
+    opened = state(hub, "open")
+    run_publish(run, hub, public=True)
+    refused, _ = run_publish(place / "toy", hub)
+    card = Path(download(hub, repo_ids(hub, "open")["dataset"], "README.md", "main", "dataset")).read_text()
+    same = state(hub, "open") == opened
+    return {"state": opened, "lines": lines, "private again": refused, "dataset card": card, "same": same}
+
+
+def corrupted(place: Path, run: Path, hub: Any) -> list[str]:
+    """One byte of the stored weights changes on the server's disk; publishing again must notice."""
+    record = json.loads((run / "published" / "published.json").read_text())
+    digest = next(one["sha256"]["model.safetensors"] for one in record["pushed"] if one["revision"] == "step-4")
+    (blob,) = (place / "hub" / "blobs").glob(f"*/{digest}*")
+    data = bytearray(blob.read_bytes())
+    data[-1] ^= 1
+    blob.chmod(0o644)
+    blob.write_bytes(data)
+    return run_publish(run, hub, public=True)[0]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

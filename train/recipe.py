@@ -1,0 +1,241 @@
+"""Recipes: one YAML file that says everything a run depends on, parsed strictly.
+
+    name: demo                  the run's name; outputs go to outputs/NAME
+    base: tiny                  the model GRPO starts from: a folder, a Hub id@revision, or a shipped name
+    dataset / cold_start / grpo / rewards / evaluate / launch / cost / publish     sections, all optional
+
+Each section is parsed into its dataclass; ``grpo`` is TRL's own ``GRPOConfig``. An unknown key or a value of
+the wrong kind is one line that names the section, the key and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from ..errors import InputError
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Puzzles to build: ``build_dataset``'s options. ``source`` proves existing rows instead of generating."""
+
+    rows: int = 10_000
+    numbers: tuple[int, ...] = (3, 4)
+    languages: tuple[str, ...] = ("en", "zh")
+    seed: int = 0
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Everything that decides the cold start's weights.
+
+    ``puzzles`` are drawn per count in ``numbers``; every trace takes one of them at random, with counts
+    weighted by ``number_weights``. ``stop_chance`` is how readily the written search gives up after a failed
+    first move, ``reflect_chance`` how often a turn is announced. A row holds ``row_tokens`` tokens of samples.
+    """
+
+    numbers: tuple[int, ...] = (3, 4)
+    number_weights: tuple[float, ...] = (0.8, 0.2)
+    puzzles: int = 200_000
+    stop_chance: float = 0.5
+    reflect_chance: float = 0.1
+    max_branches: int = 5
+    vocab_size: int = 1024
+    hidden_size: int = 256
+    intermediate_size: int = 704
+    layers: int = 5
+    heads: int = 8
+    max_positions: int = 2048
+    row_tokens: int = 768
+    batch_rows: int = 128
+    steps: int = 3000
+    learning_rate: float = 2e-3
+    workers: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.numbers) != len(self.number_weights):
+            raise InputError("section 'cold_start': 'number_weights' needs one weight for each entry of 'numbers'")
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Reward functions: names from ``train.rewards`` or ``FILE.py:FUNCTION``."""
+
+    functions: tuple[str, ...] = ("equation_reward", "format_reward")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """``limit`` held-out puzzles of ``test`` for the published numbers, ``validation`` ones to choose the best."""
+
+    limit: int = 500
+    validation: int = 200
+    temperature: float = 1.0
+    max_new_tokens: int = 320
+    batch_size: int = 128
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Processes to train with: ``local`` is this process, ``accelerate`` starts ``gpus_per_node`` of them."""
+
+    launcher: str = "local"
+    nodes: int = 1
+    gpus_per_node: int = 1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an hour of the machine costs, to turn measured hours into money."""
+
+    price_per_hour: float = 0.0
+    currency: str = "USD"
+    hardware: str = ""
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Repository names under the namespace given at publishing time."""
+
+    dataset_name: str = "Countdown-r1-zero"
+    public: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe; ``grpo`` stays a mapping until ``grpo_config`` hands it to TRL."""
+
+    name: str
+    base: str = "tiny"
+    dataset: Dataset = field(default_factory=Dataset)
+    cold_start: ColdStart | None = None
+    grpo: Mapping[str, Any] | None = None
+    rewards: Rewards = field(default_factory=Rewards)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    launch: Launch = field(default_factory=Launch)
+    cost: Cost = field(default_factory=Cost)
+    publish: Publish = field(default_factory=Publish)
+
+    def with_rewards(self, functions: Iterable[str]) -> Recipe:
+        """The same recipe with further reward functions."""
+        return replace(self, rewards=Rewards((*self.rewards.functions, *functions)))
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values that JSON and YAML can hold."""
+    return json.loads(json.dumps(asdict(recipe)))
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The whole recipe, defaults included, as YAML that ``load_recipe`` takes."""
+    values = {key: value for key, value in settings(recipe).items() if value is not None}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def shipped_recipes() -> list[str]:
+    """Names that ``load_recipe`` takes without a path."""
+    folder = resources.files("countdown_r1.train").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe of a YAML file or a shipped name, with ``section.key=value`` changes applied on top."""
+    path = Path(name)
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif name.removesuffix(".yaml") in shipped_recipes():
+        shipped = resources.files("countdown_r1.train").joinpath(f"recipes/{name.removesuffix('.yaml')}.yaml")
+        text = shipped.read_text(encoding="utf-8")
+    else:
+        raise InputError(f"no recipe '{name}': give a YAML file, or one of {', '.join(shipped_recipes())}")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {name} is empty or not a mapping; it needs at least 'name' and a section")
+    for change in changes:
+        _apply(values, change)
+    return parse_recipe(values, path.stem)
+
+
+def parse_recipe(values: Mapping[str, Any], default_name: str) -> Recipe:
+    """A ``Recipe`` from parsed YAML."""
+    return parse_section(Recipe, {"name": default_name} | dict(values), "recipe")
+
+
+def parse_section(kind: type[Section], values: Any, section: str) -> Section:
+    """``values`` as an instance of the dataclass ``kind``; ``InputError`` on the first thing that does not fit."""
+    if not isinstance(values, dict):
+        raise InputError(f"section '{section}' must be a mapping of keys to values, got {values!r}")
+    hints = get_type_hints(kind)
+    names = [entry.name for entry in fields(kind) if entry.init]  # pyright: ignore[reportArgumentType]
+    parsed = {}
+    for key, value in values.items():
+        if key not in names:
+            raise InputError(f"section '{section}' has no key '{key}'{nearest(str(key), names)}")
+        parsed[key] = convert(hints[key], value, section, key)
+    return kind(**parsed)
+
+
+def convert(hint: Any, value: Any, section: str, key: str) -> Any:
+    """``value`` as the annotated type; ``5e-7`` may come as text, since YAML 1.1 reads it so."""
+    if is_dataclass(hint):
+        return parse_section(hint, value, key)  # pyright: ignore[reportArgumentType]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        kinds = [kind for kind in inner if kind is not type(None)]
+        return convert(kinds[0], value, section, key) if len(kinds) == 1 else value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(convert(inner[0], entry, section, key) for entry in value)
+    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    wanted = origin or hint
+    plain = isinstance(wanted, type) and wanted in (int, float, str, bool, tuple, dict, list)
+    if plain and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+        raise InputError(f"section '{section}', key '{key}': expected {_kind(wanted)}, got {value!r}")
+    return value
+
+
+def _kind(wanted: type) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list"}
+    return names.get(wanted, wanted.__name__)
+
+
+def nearest(key: str, names: list[str]) -> str:
+    """The end of an error message: the closest valid name, or the names there are."""
+    close = difflib.get_close_matches(key, names, 1)
+    return f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(names[:12])}"
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """One ``section.key=value`` (or ``key=value`` for the top level); the value is read as YAML."""
+    path, equals, text = change.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) > 2 or not all(keys):
+        raise InputError(f"--set takes section.key=value, got '{change}'")
+    place = values
+    if len(keys) == 2:
+        place = values.setdefault(keys[0], {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {change}: '{keys[0]}' is not a section")
+    place[keys[-1]] = yaml.safe_load(text)

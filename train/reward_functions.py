@@ -1,0 +1,60 @@
+"""Reward functions by name, and the files that show what the model wrote while it was rewarded."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from . import rewards
+
+RewardFunction = Callable[..., list[float]]
+SHIPPED = ("equation_reward", "format_reward")
+SAMPLES, SUCCESSES = "completion_samples.txt", "success_completion_samples.txt"
+SAMPLE_CHANCE = 0.1
+
+
+def load_reward(name: str) -> RewardFunction:
+    """A shipped reward, or FUNCTION of ``FILE.py:FUNCTION``. Raises ``InputError`` when there is none."""
+    if name in SHIPPED:
+        return getattr(rewards, name)
+    path, colon, function = name.rpartition(":")
+    if not colon or not Path(path).is_file():
+        raise InputError(f"no reward '{name}': use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"reward file {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, function, None)):
+        raise InputError(f"reward file {path} has no function '{function}'")
+    return getattr(module, function)
+
+
+def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:
+    """``reward``, which also appends one in ten completions, and one in ten rewarded ones, to text files.
+
+    The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(0)
+
+    @functools.wraps(reward)
+    def record(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
+        scores = reward(completions=completions, prompts=prompts, **columns)
+        for prompt, completion, score in zip(prompts, completions, scores, strict=True):
+            if rng.random() < SAMPLE_CHANCE:
+                _append(folder / SAMPLES, prompt, completion, score)
+                if score:
+                    _append(folder / SUCCESSES, prompt, completion, score)
+        return scores
+
+    return record
+
+
+def _append(path: Path, prompt: str, completion: str, score: float) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n\n==============\n[reward {score:g}]\n{prompt}{completion}\n")

@@ -1,0 +1,143 @@
+"""The training stage: cold start (when the recipe has one), then GRPO, into one folder.
+
+What ``OUT`` holds afterwards: the final weights, ``base/`` (what GRPO started from), ``checkpoint-N/``,
+``metrics.jsonl``, ``runs/`` (TensorBoard), ``completion_samples/``, ``completions/``, ``training.png``,
+``cost.json``, ``recipe.yaml`` and the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from .. import manifest, models
+from ..build_dataset.dataset import load
+from ..errors import InputError
+from .cold_start import cold_start, save_model
+from .cost import write_cost
+from .grpo import run_grpo
+from .pictures import draw_training
+from .recipe import Recipe, recipe_text, settings
+
+RECIPE_FILE = "recipe.yaml"
+
+
+def train(
+    recipe: Recipe, dataset: str, out: Path, *, overwrite: bool = False, command: str = ""
+) -> manifest.Manifest | None:
+    """Run a recipe. Returns the manifest on the main process, None on the others.
+
+    Interrupted GRPO leaves ``OUT.partial``; the same recipe goes on from its last checkpoint there.
+    """
+    if recipe.grpo is None:
+        if recipe.cold_start is None:
+            raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
+        return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
+    began = time.monotonic()
+    state = PartialState(cpu=not torch.cuda.is_available())
+    with _shared_folder(state, recipe, out, overwrite) as folder:
+        base = _prepare_base(state, recipe, folder)
+        model, tokenizer = models.load(base)
+        rows = train_rows(dataset, recipe.dataset.languages)
+        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder)
+        state.wait_for_everyone()
+        if not state.is_main_process:
+            return None
+        _finish(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
+        draw_training(folder / "metrics.jsonl", folder / "training.png")
+        written = manifest.Manifest("train", command, trainer.args.seed, settings(recipe))
+        written.seconds = round(time.monotonic() - began, 1)
+        written.read = _sha_or_none(Path(dataset) / manifest.FILE_NAME)
+        written.results = {
+            "base": recipe.base,
+            "base_manifest": _base_record(folder),
+            "steps": trainer.state.global_step,
+            "train_puzzles": len(rows),
+            "world_size": state.num_processes,
+            "device": str(trainer.args.device),
+        }
+        write_cost(recipe.cost, written.seconds, state.num_processes, folder / "cost.json")
+        manifest.write(folder, written)
+    return written
+
+
+def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all."""
+    columns = [list(load(dataset, language, "train")) for language in languages]
+    return [row for rows in zip(*columns, strict=True) for row in rows]
+
+
+def finish_processes() -> None:
+    """Leave the process group in step; without it some ranks abort after training has ended."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bool) -> Iterator[Path]:
+    """The main process owns the stage folder; the others wait until it is there."""
+    if not state.is_main_process:
+        state.wait_for_everyone()
+        yield out.with_name(out.name + manifest.PARTIAL)
+        return
+    with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
+        text = recipe_text(recipe)
+        begun = folder / RECIPE_FILE
+        if not begun.exists() or begun.read_text(encoding="utf-8") != text:
+            shutil.rmtree(folder)
+            folder.mkdir()
+            begun.write_text(text, encoding="utf-8")
+        state.wait_for_everyone()
+        yield folder
+
+
+def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
+    """The name to load: a Hub id as it is, anything local as a copy in ``base/``, which is published as step 0."""
+    source = models.resolve(recipe.base)
+    if source.revision is not None or not Path(source.path_or_id).is_dir():
+        return recipe.base
+    if state.is_main_process and not (folder / "base").exists():
+        model, tokenizer = models.load(recipe.base)
+        save_model(model, tokenizer, folder / "base.writing")
+        record = Path(source.path_or_id) / manifest.FILE_NAME
+        if record.exists():
+            shutil.copy(record, folder / "base.writing" / "cold_start.json")
+        (folder / "base.writing").rename(folder / "base")
+    state.wait_for_everyone()
+    return str(folder / "base")
+
+
+def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Final weights in bfloat16; checkpoints reduced to what can be loaded and published."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        trained, _ = models.load(str(checkpoint))
+        slim = checkpoint.with_name(checkpoint.name + ".writing")
+        save_model(trained, tokenizer, slim)
+        shutil.rmtree(checkpoint)
+        slim.rename(checkpoint)
+    save_model(model, tokenizer, folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    (folder / "training_args.bin").unlink(missing_ok=True)
+
+
+def _base_record(folder: Path) -> dict[str, Any] | None:
+    """Settings and results of the cold start that made the base, when it left a record."""
+    path = folder / "base" / "cold_start.json"
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return {key: values[key] for key in ("settings", "results", "seconds", "versions", "git_commit")}
+
+
+def _sha_or_none(path: Path) -> str | None:
+    return manifest.sha256(path) if path.is_file() else None

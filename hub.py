@@ -67,8 +67,8 @@ def connect(target: str | None, *, data: Path = Path("outputs/rehearsal-hub"), w
     if hub.rehearsal:
         rehearsal_client.keep_in(hub.endpoint, hub.token or "", data)
     else:
-        os.environ["HF_ENDPOINT"] = hub.endpoint
         hub = Hub(hub.endpoint, _token_variable() or _user_token(hub.endpoint), rehearsal=False)
+        os.environ["HF_ENDPOINT"] = hub.endpoint
     if write:
         user_name(hub)
     return hub
@@ -100,10 +100,11 @@ def _token_variable() -> str | None:
 
 def _user_token(endpoint: str) -> str | None:
     """The user's own token; never over a connection that others can read."""
-    from huggingface_hub import get_token
-
     if endpoint.startswith("http://"):
         raise HubError(f"{endpoint} is not encrypted: your token is not sent there. Use https, or set {TOKEN_VARIABLE}")
+    os.environ["HF_ENDPOINT"] = endpoint  # before the import, which reads it
+    from huggingface_hub import get_token
+
     return get_token()
 
 
@@ -127,7 +128,7 @@ def user_name(hub: Hub) -> str:
     if not hub.token:
         raise HubError(f"no token for {hub.endpoint}: run `hf auth login`, or set HF_TOKEN")
     with _plain_errors(hub, "checking the token"):
-        return retried(lambda: hub.api.whoami()["name"])
+        return retried(lambda: hub.api.whoami()["name"], attempts=3)
 
 
 def web_url(hub: Hub, repo_id: str, repo_type: str, revision: str | None = None) -> str:
@@ -276,7 +277,6 @@ def _download(hub: Hub, repo_id: str, repo_type: str, revision: str, got: Path, 
         revision=revision,
         local_dir=got,
         cache_dir=cache,
-        force_download=True,
     )
 
 

@@ -6,6 +6,7 @@ huggingface_hub 2.4 itself retries neither a commit (409, 412, 429, 503) nor a d
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from .errors import HubError
 
 _ATTEMPTS, _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 6, 0.5, 60.0
+_NOTED_SECONDS = 2.0
 _RETRIED = {408, 409, 412, 429, 500, 502, 503, 504}
 _FIXES = {
     402: "this needs a paid plan (Gradio Spaces do, static ones do not); rehearse it, or choose another SDK",
@@ -23,15 +25,18 @@ _FIXES = {
 _T = TypeVar("_T")
 
 
-def retried(action: Callable[[], _T]) -> _T:
+def retried(action: Callable[[], _T], attempts: int = _ATTEMPTS) -> _T:
     """Run ``action`` until it works, waiting longer each time; the last error goes through."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             return action()
         except _errors() as error:
-            if attempt == _ATTEMPTS or not _is_passing(error):
+            if attempt == attempts or not _is_passing(error):
                 raise
-            time.sleep(_wait_seconds(error, attempt))
+            wait = _wait_seconds(error, attempt)
+            if wait >= _NOTED_SECONDS:
+                print(f"the Hub cannot take this now; trying again in {wait:.0f} s", file=sys.stderr)
+            time.sleep(wait)
     raise AssertionError("unreachable")
 
 

@@ -8,8 +8,6 @@ arrive percent-encoded (``runs%2Fstep-50`` is one), so routes match the raw path
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -19,111 +17,25 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from .rehearsal_card import card_data, validate_card
+from .rehearsal_request import (
+    authorized,
+    body_of,
+    commit_of,
+    json_of,
+    need_token,
+    objects_of,
+    paged,
+    read_text,
+    repo_of,
+    repo_url,
+    store_of,
+    text_of,
+    wanted,
+)
 from .rehearsal_store import KINDS, Commit, Entry, Refused, Repo, Store, check_path, check_ref
 
 USER = "rehearsal"
-MAX_JSON_BYTES = 16 * 2**20
 _PAGE, _EXPANDED_PAGE = 1000, 50
-
-
-def store_of(request: Request) -> Store:
-    return request.app.state.store
-
-
-def authorized(request: Request) -> bool:
-    """Whether the request carried the rehearsal token (a wrong token never gets this far)."""
-    return bool(request.scope.get("authorized"))
-
-
-def need_token(request: Request) -> None:
-    if not authorized(request):
-        raise Refused(401, "Invalid username or password: writing needs the rehearsal Hub's token")
-
-
-def repo_of(request: Request) -> Repo:
-    """The repository in the path. A private one looks missing without the token, as on the Hub."""
-    first, second = request.scope["path"].split("/")[1:3]
-    kind = second if first == "api" else first if first in ("datasets", "spaces") else "models"
-    repo_id = "/".join(unquote(request.path_params[part]) for part in ("namespace", "name"))
-    try:
-        repo = store_of(request).repo(kind, repo_id)
-    except Refused as missing:
-        raise missing if authorized(request) else _hidden() from None
-    if repo.private and not authorized(request):
-        raise _hidden()
-    return repo
-
-
-def _hidden() -> Refused:
-    return Refused(401, "Invalid username or password: no such repository, or a private one", "RepoNotFound")
-
-
-def commit_of(request: Request, repo: Repo) -> Commit:
-    return store_of(request).resolve(repo, unquote(request.path_params.get("revision", "main")))
-
-
-async def body_of(request: Request, limit: int = MAX_JSON_BYTES) -> bytes:
-    """The whole body; ``Refused`` 413 beyond ``limit`` bytes."""
-    content = bytearray()
-    async for block in request.stream():
-        content += block
-        if len(content) > limit:
-            raise Refused(413, f"The body is longer than {limit:,} bytes")
-    return bytes(content)
-
-
-async def json_of(request: Request) -> dict[str, Any]:
-    return object_of(await body_of(request) or b"{}", "The body")
-
-
-def object_of(text: bytes, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Refused(400, f"{what} is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise Refused(400, f"{what} is not a JSON object")
-    return value
-
-
-def text_of(values: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = values.get(key, default)
-    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
-        raise Refused(400, f"'{key}' is missing or not a text")
-    return value
-
-
-def objects_of(values: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of JSON objects, empty when it is missing."""
-    items = values.get(key) or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise Refused(400, f"'{key}' is not a list of objects")
-    return items
-
-
-def origin(request: Request) -> str:
-    return f"http://{request.headers['host']}"
-
-
-def repo_url(request: Request, repo: Repo) -> str:
-    return f"{origin(request)}/{'' if repo.kind == 'models' else repo.kind + '/'}{repo.id}"
-
-
-def wanted(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "").lower() in ("1", "true")
-
-
-def _paged(request: Request, items: list[dict[str, Any]], page: int) -> Response:
-    """One page of a list, with the address of the next one in ``Link``."""
-    try:
-        start = max(0, int(request.query_params.get("cursor", "0")))
-    except ValueError:
-        raise Refused(400, "'cursor' is not a number") from None
-    headers = {"X-Total-Count": str(len(items))}
-    if start + page < len(items):
-        address = request.url.include_query_params(cursor=start + page)
-        headers["Link"] = f'<{origin(request)}{request.scope["path"]}?{address.query}>; rel="next"'
-    return JSONResponse(items[start : start + page], headers=headers)
 
 
 async def whoami(request: Request) -> Response:
@@ -182,12 +94,12 @@ async def check_card(request: Request) -> Response:
     return JSONResponse(answer, 400 if errors else 200)
 
 
-async def repo_info(request: Request) -> Response:
+def repo_info(request: Request) -> Response:
     repo = repo_of(request)
     return JSONResponse(_info(store_of(request), repo, commit_of(request, repo), blobs=wanted(request, "blobs")))
 
 
-async def list_repos(request: Request) -> Response:
+def list_repos(request: Request) -> Response:
     """Newest first is not promised by the Hub either; ``author`` and ``search`` filter."""
     kind = request.path_params["kind"]
     if kind not in KINDS:
@@ -198,7 +110,7 @@ async def list_repos(request: Request) -> Response:
     found = [repo for repo in seen if author in (None, repo.id.split("/")[0]) and search in repo.id.lower()]
     items = [_info(store, repo, store.resolve(repo, "main"), blobs=False) for repo in found]
     limit = query.get("limit", "")
-    return _paged(request, items, min(int(limit) if limit.isdecimal() and int(limit) else _PAGE, _PAGE))
+    return paged(request, items, min(int(limit) if limit.isdecimal() and int(limit) else _PAGE, _PAGE))
 
 
 def _info(store: Store, repo: Repo, commit: Commit, *, blobs: bool) -> dict[str, Any]:
@@ -220,12 +132,6 @@ def _blob_fields(entry: Entry) -> dict[str, Any]:
     return {"blobId": entry.git_oid, "size": entry.size} | lfs
 
 
-def read_text(store: Store, commit: Commit, path: str) -> str:
-    """A small text file of a commit, empty when it is not there."""
-    entry = commit.tree.get(path)
-    return store.blob(entry.sha256).read_text("utf-8", "replace") if entry else ""
-
-
 def runtime(repo: Repo, commit: Commit) -> dict[str, Any]:
     """Nothing runs here, and it says so: ``STOPPED``, or ``NO_APP_FILE`` before there is one."""
     app_file = {"static": "index.html", "docker": "Dockerfile"}.get(repo.sdk or "", "app.py")
@@ -234,7 +140,7 @@ def runtime(repo: Repo, commit: Commit) -> dict[str, Any]:
     return {"stage": stage, "hardware": hardware, "gcTimeout": repo.space.get("sleep_seconds"), "storage": None}
 
 
-async def list_refs(request: Request) -> Response:
+def list_refs(request: Request) -> Response:
     repo = repo_of(request)
     answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": [], "pullRequests": []}
     folders = {"refs/heads/": "branches", "refs/tags/": "tags", "refs/pr/": "pullRequests"}
@@ -276,7 +182,7 @@ async def delete_tag(request: Request) -> Response:
     return JSONResponse({})
 
 
-async def list_tree(request: Request) -> Response:
+def list_tree(request: Request) -> Response:
     """Files and folders below a path, ``recursive`` or not."""
     repo = repo_of(request)
     commit, under = commit_of(request, repo), unquote(request.path_params.get("path", "")).strip("/")
@@ -288,7 +194,7 @@ async def list_tree(request: Request) -> Response:
         paths = [path for path in paths if "/" not in path[len(prefix) :].rstrip("/")]
     expand = wanted(request, "expand")
     items = [_item(request, repo, commit, path, expand) for path in paths]
-    return _paged(request, items, _EXPANDED_PAGE if expand else _PAGE)
+    return paged(request, items, _EXPANDED_PAGE if expand else _PAGE)
 
 
 async def paths_info(request: Request) -> Response:
@@ -338,19 +244,19 @@ def _last_change(store: Store, repo: Repo, commit: Commit, path: str) -> Commit:
     return last
 
 
-async def list_commits(request: Request) -> Response:
+def list_commits(request: Request) -> Response:
     repo = repo_of(request)
     items = [
         {"id": commit.oid, "title": commit.title, "message": commit.message, "date": commit.date, "authors": [_AUTHOR]}
         for commit in store_of(request).history(repo, commit_of(request, repo))
     ]
-    return _paged(request, items, _PAGE)
+    return paged(request, items, _PAGE)
 
 
 _AUTHOR = {"user": USER, "avatar": ""}
 
 
-async def resolve(request: Request) -> Response:
+def resolve(request: Request) -> Response:
     """A file's bytes; ``Range`` gives 206."""
     repo = repo_of(request)
     commit, path = commit_of(request, repo), unquote(request.path_params["path"])

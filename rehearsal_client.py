@@ -129,7 +129,7 @@ def keep_in(endpoint: str, token: str, data: Path) -> None:
         del os.environ[name]
     os.environ.update({"HF_ENDPOINT": endpoint, "HF_TOKEN": token, TOKEN_VARIABLE: token, "HF_HOME": str(home)})
     os.environ.update({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"})
-    here = "127.0.0.1,localhost,::1"
+    here = f"{urlsplit(endpoint).hostname},127.0.0.1,localhost,::1"
     for name in ("NO_PROXY", "no_proxy"):
         others = os.environ.get(name, "")
         os.environ[name] = others if others.startswith(here) else f"{here},{others}".rstrip(",")

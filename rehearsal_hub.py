@@ -3,9 +3,9 @@
     python -m countdown_r1.rehearsal_hub --data DIR [--port N] [--parent-pid PID]
 
 It keeps repositories in DIR (rehearsal_store.py), answers the Hub's API (rehearsal_api.py, rehearsal_upload.py,
-rehearsal_spaces.py) and shows them as web pages (rehearsal_pages.py). It has a token of its own in DIR/token;
-any other token is refused, so a client that sends the user's own is found out: DIR/requests.jsonl notes for
-each request whose token came, by digest.
+rehearsal_spaces.py, over rehearsal_request.py) and shows them as web pages (rehearsal_pages.py). It has a token
+of its own in DIR/token; any other token is refused, so a client that sends the user's own is found out:
+DIR/requests.jsonl notes for each request whose token came, by digest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,6 +38,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import rehearsal_api, rehearsal_pages, rehearsal_spaces, rehearsal_upload
 from .errors import HubError
+from .rehearsal_client import recorded
+from .rehearsal_request import json_of, need_token
 from .rehearsal_store import Refused, Store, now
 
 HOST = "127.0.0.1"
@@ -63,8 +65,8 @@ def make_app(store: Store, token: str, clients: set[int] | None = None) -> Starl
 
 async def add_client(request: Request) -> Response:
     """Another process that uses this server: it lives until the last of them is gone."""
-    rehearsal_api.need_token(request)
-    pid = (await rehearsal_api.json_of(request)).get("pid")
+    need_token(request)
+    pid = (await json_of(request)).get("pid")
     if not isinstance(pid, int) or pid < 1 or not is_alive(pid):
         raise Refused(400, "'pid' is not a running process")
     if request.app.state.clients:
@@ -158,7 +160,7 @@ def serve(
     *,
     host: str = HOST,
     parent_pid: int | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = lambda address: print(address, flush=True),
 ) -> None:
     """Serve until Ctrl-C, or until ``parent_pid`` and every process that joined later are gone.
 
@@ -179,7 +181,8 @@ def serve(
             store.write_json(data / "server.json", {"pid": os.getpid(), "port": port, "endpoint": address})
             threading.Thread(target=_watch, args=(server, clients), daemon=True).start()
             announce(address)
-            server.run(sockets=[listener])
+            with suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+                server.run(sockets=[listener])
 
 
 def _settings(app: ASGIApp) -> uvicorn.Config:
@@ -204,13 +207,16 @@ def _only_server(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HubError(f"another rehearsal Hub serves {data}: its address is in {data / 'server.json'}") from None
+            running = recorded(data)
+            address = running.endpoint if running else "an address it has not written yet"
+            raise HubError(f"another rehearsal Hub serves {data} already, at {address}") from None
         yield
 
 
 @contextmanager
 def _bound(data: Path, port: int) -> Iterator[socket.socket]:
-    with socket.socket() as listener:
+    # The protocol is named because asyncio turns Nagle's delay off (40 ms an answer) only where it is.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port or _last_port(data)))
@@ -284,8 +290,6 @@ def main() -> None:
         serve(options.data, options.port, host=options.host, parent_pid=options.parent_pid)
     except HubError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

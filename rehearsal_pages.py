@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from . import rehearsal_card
-from .rehearsal_api import read_text, store_of
+from .rehearsal_request import read_text, store_of
 from .rehearsal_store import KINDS, Commit, Refused, Repo, Store
 from .rehearsal_templates import BASE, INDEX, MISSING, REPO, STYLE
 
@@ -71,7 +71,7 @@ def page(name: str, status: int = 200, **values: Any) -> Response:
     return HTMLResponse(_pages.get_template(name).render(**values), status, headers=_SAFE)
 
 
-async def index(request: Request) -> Response:
+def index(request: Request) -> Response:
     store = store_of(request)
     kinds = [(kind, [_listed(store, repo) for repo in store.repos(kind)]) for kind in KINDS]
     return page("index", title="Repositories", kinds=kinds)
@@ -84,7 +84,7 @@ def _listed(store: Store, repo: Repo) -> tuple[Repo, Commit, str]:
     return repo, commit, str(summary)[:200]
 
 
-async def repo_page(request: Request) -> Response:
+def repo_page(request: Request) -> Response:
     """Card, branches and tags, files and commits of a repository at a revision."""
     store, repo = store_of(request), _repo(request)
     revision = unquote(request.path_params.get("revision", "main"))
@@ -120,7 +120,7 @@ def _repo(request: Request) -> Repo:
     return store_of(request).repo(kind, "/".join(unquote(request.path_params[part]) for part in ("namespace", "name")))
 
 
-async def blob(request: Request) -> Response:
+def blob(request: Request) -> Response:
     """A file to look at: an image as itself, text as plain text, anything else to save."""
     store, repo = store_of(request), _repo(request)
     path = unquote(request.path_params["path"])
@@ -138,12 +138,12 @@ async def blob(request: Request) -> Response:
     return FileResponse(file, headers=_SAFE_FILE, media_type="text/plain; charset=utf-8")
 
 
-async def to_tree(request: Request) -> Response:
+def to_tree(request: Request) -> Response:
     """The Hub's ``commit`` and ``commits`` addresses lead to the page of that revision."""
     return RedirectResponse(f"{_path(_repo(request))}/tree/{request.path_params['revision']}")
 
 
-async def style(request: Request) -> Response:
+def style(request: Request) -> Response:
     return Response(STYLE, media_type="text/css", headers=_SAFE)
 
 

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .rehearsal_api import authorized, json_of, need_token, repo_of, runtime, store_of, text_of
+from .rehearsal_api import runtime
+from .rehearsal_request import authorized, json_of, need_token, repo_of, store_of, text_of
 from .rehearsal_store import Commit, Refused, Repo, Store, now
 
 

@@ -28,7 +28,8 @@ INDEX = """{% extends "base" %}
 <li><a class="name" href="{{ path(repo) }}">{{ repo.id }}</a>
 <span class="badge {{ badge(repo) }}">{{ badge(repo) }}</span>
 <p>{{ summary }}</p>
-<p class="quiet">{{ commit.tree|length }} files · {{ commit.tree.values()|sum(attribute="size")|bytes }}
+<p class="quiet">{{ commit.tree|length }} file{{ "s" if commit.tree|length != 1 }}
+· {{ commit.tree.values()|sum(attribute="size")|bytes }}
 · <time>{{ commit.date|moment }}</time></p></li>
 {% endfor %}
 </ul>

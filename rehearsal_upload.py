@@ -11,6 +11,7 @@ import binascii
 import fnmatch
 import hashlib
 import hmac
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .rehearsal_api import (
+from .rehearsal_request import (
     body_of,
     commit_of,
     json_of,
@@ -137,6 +138,8 @@ async def _receive(request: Request, partial: Path, oid: str, size: int) -> None
                 break
             digest.update(block)
             await run_in_threadpool(file.write, block)
+        file.flush()
+        await run_in_threadpool(os.fsync, file.fileno())
     if received != size or digest.hexdigest() != oid:
         raise Refused(400, f"The upload is not the announced file: {received:,} bytes of {size:,}, or another sha256")
 

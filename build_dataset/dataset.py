@@ -19,8 +19,9 @@ from ..game.split import SPLITS
 from .card import card_text
 from .generate import Rows, generate
 from .prompt import Template, chatml, load_template
+from .records import HUB_ID
 from .schema import CHATML, read_split, table, write_configs
-from .source import HUB_ID, Rejected, Source, read_source
+from .source import Rejected, Source, read_source
 
 if TYPE_CHECKING:
     import datasets
@@ -65,6 +66,7 @@ def build(  # noqa: PLR0913 - one argument for each choice that `build-dataset` 
         else:
             proven = read_source(source, rows)
             _write_rejected(folder, proven.rejected)
+            _warn_of_losses(source, proven)
         written = manifest.Manifest("dataset", command, seed)
         written.settings = {
             "rows": rows,
@@ -101,6 +103,13 @@ def _templates(languages: Sequence[str], own: Sequence[str]) -> dict[str, Templa
 def _write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
     lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in rejected]
     (folder / REJECTED_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def _warn_of_losses(name: str, source: Source) -> None:
+    if source.rejected:
+        first, reasons = source.rejected[0], ", ".join(f"{count} {reason}" for reason, count in source.reasons.items())
+        lost = f"{len(source.rejected):,} of {source.read:,} rows left out ({reasons})"
+        _log.warning("%s: %s; the first is row %d: %s", name, lost, first.row, first.detail)
 
 
 def _results(proven: Source) -> dict[str, object]:
@@ -153,12 +162,7 @@ def load(dataset: str | Path, config: str, split: str) -> datasets.Dataset:
     if folder is not None:
         return _in_memory(read_split(folder, config, split, name))
     source = read_source(name)
-    if source.rejected:
-        first = source.rejected[0]
-        _log.warning(
-            "%s: %d of %d rows left out, the first is row %d: %s",
-            *(name, len(source.rejected), source.read, first.row, first.detail),
-        )
+    _warn_of_losses(name, source)
     rows = source.rows if split == "test" and Path(name).is_file() else _of_split(source.rows, split, name)
     return _in_memory(table(rows, load_template(config.removesuffix(CHATML)), config))
 
@@ -185,9 +189,10 @@ def download(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
 
 
 def _in_memory(rows: pa.Table) -> datasets.Dataset:
-    import datasets
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
 
-    return datasets.Dataset(datasets.table.InMemoryTable(rows))
+    return Dataset(InMemoryTable(rows))
 
 
 def _of_split(rows: Rows, split: str, name: str) -> Rows:

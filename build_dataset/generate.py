@@ -17,18 +17,15 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..game.batch import Cells, easiest_texts, exact_dtype, solve_rows
-from ..game.puzzle import MAX_NUMBER, MAX_NUMBERS, MAX_TARGET, Puzzle
-from ..game.search import easiest
+from ..game.puzzle import MAX_NUMBER, MAX_TARGET
 from ..game.split import SPLITS, split_of_rows
 
 GENERATED_NUMBERS = (2, 3, 4, 5)
-_DRAWN_BY_LIST = 4
 _LISTED_SETS = 5_000_000
 """Universes up to this size are listed and shuffled when much of them is needed; larger ones are sampled."""
 _PIECE_SETS = 20_000
 _FEWEST_SETS = {2: 5_000, 3: 2_000, 4: 1_000, 5: 50}
 """Sets drawn for even the smallest request, so that every target has cells to pick from."""
-_DRAWS, _SETS_A_DRAW = 300, 16
 
 Ints = npt.NDArray[np.integer]
 
@@ -49,8 +46,14 @@ class Rows:
 
     def take(self, places: Sequence[int]) -> Rows:
         """The rows at these places, in this order."""
-        columns = (self.nums, self.target, self.n_solutions, self.level, self.easiest_solution, self.split)
-        return Rows(*([column[place] for place in places] for column in columns))
+        return Rows(
+            nums=[self.nums[place] for place in places],
+            target=[self.target[place] for place in places],
+            n_solutions=[self.n_solutions[place] for place in places],
+            level=[self.level[place] for place in places],
+            easiest_solution=[self.easiest_solution[place] for place in places],
+            split=[self.split[place] for place in places],
+        )
 
 
 def generate(
@@ -68,66 +71,29 @@ def generate(
     over ``target_range`` as far as they can be made. Raises ``InputError`` for ranges that cannot be used and
     when fewer puzzles exist than are asked for.
     """
-    _refuse(rows, numbers, number_range, target_range, splits)
+    refuse(rows, numbers, number_range, target_range, splits)
     rng = np.random.Generator(np.random.PCG64(seed))
     share, extra = divmod(rows, len(numbers))
     parts = [
         _draw(rng, count, share + (place < extra), number_range, target_range, splits)
         for place, count in enumerate(numbers)
+        if share + (place < extra)
     ]
-    columns = [[value for part in parts for value in part[column]] for column in range(6)]
-    return Rows(*columns).take(rng.permutation(rows).tolist())
+    return _joined(parts).take(rng.permutation(rows).tolist())
 
 
-def draw_puzzle(
-    rng: np.random.Generator,
-    count: int,
-    split: str,
-    level: int | None = None,
-    *,
-    number_range: tuple[int, int] = (1, 99),
-    target_range: tuple[int, int] = (10, 100),
-) -> Puzzle:
-    """One random solvable puzzle of ``count`` (2 to 6) numbers in ``split``, of the given level if one is named.
-
-    Raises ``InputError`` when some hundred draws found none, which a rare level can bring about.
-    """
-    if count != MAX_NUMBERS:
-        _refuse(1, (count,), number_range, target_range, (split,))
-    draw = _draw_listed if count <= _DRAWN_BY_LIST else _draw_tried
-    for _ in range(_DRAWS):
-        sets = rng.integers(number_range[0], number_range[1] + 1, (20 * _SETS_A_DRAW, count))
-        sets = sets[split_of_rows(sets) == SPLITS.index(split)][:_SETS_A_DRAW]
-        puzzle = draw(rng, sets, target_range, level) if len(sets) else None
-        if puzzle is not None:
-            return puzzle
-    wish = "" if level is None else f" of level {level}"
-    raise InputError(f"found no puzzle of {count} numbers{wish} in '{split}'; ask for another count or level")
+def _joined(parts: Sequence[Rows]) -> Rows:
+    return Rows(
+        nums=[nums for part in parts for nums in part.nums],
+        target=[target for part in parts for target in part.target],
+        n_solutions=[count for part in parts for count in part.n_solutions],
+        level=[level for part in parts for level in part.level],
+        easiest_solution=[text for part in parts for text in part.easiest_solution],
+        split=[split for part in parts for split in part.split],
+    )
 
 
-def _draw_listed(
-    rng: np.random.Generator, sets: Ints, target_range: tuple[int, int], level: int | None
-) -> Puzzle | None:
-    """A puzzle from all that ``sets`` can make."""
-    cells = solve_rows(sets, *target_range)
-    if level is not None:
-        cells = cells.take(cells.level == level)
-    if not len(cells.row):
-        return None
-    chosen = int(rng.integers(len(cells.row)))
-    return Puzzle(tuple(sets[cells.row[chosen]].tolist()), int(cells.target[chosen]))
-
-
-def _draw_tried(
-    rng: np.random.Generator, sets: Ints, target_range: tuple[int, int], level: int | None
-) -> Puzzle | None:
-    """A puzzle of one of ``sets`` with a random target; with 5 or 6 numbers most can be made."""
-    puzzle = Puzzle(tuple(sets[0].tolist()), int(rng.integers(target_range[0], target_range[1] + 1)))
-    found = easiest(puzzle.nums, puzzle.target)
-    return puzzle if found is not None and level in (None, found[0]) else None
-
-
-def _refuse(
+def refuse(
     rows: int,
     numbers: Sequence[int],
     number_range: tuple[int, int],
@@ -160,10 +126,8 @@ def _draw(
     number_range: tuple[int, int],
     target_range: tuple[int, int],
     splits: Sequence[str],
-) -> tuple[list[list[int]], list[int], list[int], list[int], list[str], list[str]]:
-    """Columns of ``Rows`` for puzzles of one count."""
-    if not rows:
-        return [], [], [], [], [], []
+) -> Rows:
+    """``rows`` puzzles of ``count`` numbers."""
     wanted = max(rows, _FEWEST_SETS[count])
     while True:
         sets, is_all = _number_sets(rng, count, wanted, number_range, splits)
@@ -181,8 +145,14 @@ def _draw(
     nums = sets[cells.row]
     split = np.array(SPLITS)[split_of_rows(nums)].tolist()
     texts = easiest_texts(nums, cells.form)
-    shuffled = rng.permuted(nums, axis=1).tolist()
-    return shuffled, cells.target.tolist(), cells.n_solutions.tolist(), cells.level.tolist(), texts, split
+    return Rows(
+        nums=rng.permuted(nums, axis=1).tolist(),
+        target=cells.target.tolist(),
+        n_solutions=cells.n_solutions.tolist(),
+        level=cells.level.tolist(),
+        easiest_solution=texts,
+        split=split,
+    )
 
 
 def _number_sets(

@@ -93,6 +93,6 @@ def read_split(folder: Path, config: str, split: str, name: str) -> pa.Table:
         found = sorted(f"{path.parent.name}/{path.name.split('-')[0]}" for path in folder.glob("*/*.parquet"))
         raise InputError(f"{name} has no {config}/{split}; it has {', '.join(found) or 'no parquet files'}")
     try:
-        return pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
+        return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
     except (pa.ArrowException, OSError) as error:
         raise StageError(f"{files[0]} cannot be read ({str(error)[:200]}); build the dataset again") from error

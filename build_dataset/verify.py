@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,52 +13,15 @@ from ..game.puzzle import Puzzle, check
 from ..game.split import SPLITS, split_of
 from .dataset import download
 from .prompt import LANGUAGES, Template, chatml, load_template, messages
+from .records import HUB_ID, SUFFIXES
+from .report import Problem, Report
 from .schema import CHATML, features, puzzle_id, read_split
-from .source import HUB_ID, SUFFIXES, parse_puzzle, read_source
+from .source import parse_puzzle, read_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHOWN = 20
 _Key = tuple[tuple[int, ...], int]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """``where`` is a config and split (``en/test``) or a file, ``row`` counts from 1; None: the whole table."""
-
-    where: str
-    what: str
-    row: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.where}{'' if self.row is None else f' row {self.row}'}: {self.what}"
-
-
-@dataclass
-class Report:
-    """What was read (``rows``: distinct puzzles proven, ``tables``: rows of each table) and what is wrong with it."""
-
-    target: str
-    rows: int = 0
-    tables: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    def to_json(self) -> str:
-        return json.dumps({"ok": self.ok} | asdict(self), ensure_ascii=False)
-
-    def to_text(self) -> str:
-        """A line per table, the first problems, and the verdict."""
-        lines = [f"{where}: {rows:,} rows" for where, rows in self.tables.items()]
-        lines += [f"PROBLEM {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"... and {len(self.problems) - _SHOWN:,} more")
-        found = "no problems" if self.ok else f"{len(self.problems):,} problems"
-        return "\n".join([*lines, f"{self.target}: {self.rows:,} puzzles, {found}"])
 
 
 def verify(target: str) -> Report:
@@ -120,14 +81,13 @@ def _verify_file(path: Path, report: Report) -> None:
     """One table of a built dataset, or bare puzzles."""
     import pyarrow.parquet as pq
 
-    source = None
     if path.suffix.lower() == ".parquet":
         config, split = path.parent.name, path.name.split("-")[0]
         names = _parquet_columns(path)
         if "id" in names and split in SPLITS:
             proven: dict[_Key, Label | None] = {}
             templates = _templates(path.parent.parent, report) if path.parent.parent.is_dir() else {}
-            table = pq.read_table(path, partitioning=None)
+            table = pq.ParquetFile(path).read()
             _verify_table(table, f"{config}/{split}", templates.get(config.removesuffix(CHATML)), proven, report)
             report.rows = len(proven)
             return
@@ -252,7 +212,9 @@ def _verify_leakage(folder: Path, names: Sequence[tuple[str, str]], report: Repo
         if "nums" not in table.column_names:
             continue
         for number, nums in enumerate(table["nums"].to_pylist(), 1):
-            key = tuple(sorted(map(int, nums or ())))
+            if not nums or not all(type(one) is int for one in nums):
+                continue  # reported with its row already
+            key = tuple(sorted(nums))
             if owner.setdefault(key, split) != split:
                 what = f"numbers {', '.join(map(str, key))} also appear in split '{owner[key]}'"
                 report.problems.append(Problem(f"{config}/{split}", what, number))

@@ -131,10 +131,13 @@ class Forms:
             return True
         return numerator % denominator == 0 and all(self._whole(child, values) for child, _ in form.parts)
 
-    def values(self, numbers: Sequence[int]) -> list[Value]:
-        """Exact value of every form listed so far, label ``i`` standing for ``numbers[i]``."""
-        found: list[Value] = []
-        for form in self.forms:
+    def values(self, numbers: Sequence[int], known: Sequence[Value] = ()) -> list[Value]:
+        """Exact value of every form listed so far, label ``i`` standing for ``numbers[i]``.
+
+        ``known`` holds those that were asked for before, when fewer forms were listed.
+        """
+        found = list(known)
+        for form in self.forms[len(found) :]:
             if form.kind == "number":
                 found.append((numbers[form.parts[0][0]], 1))
             else:

@@ -46,7 +46,7 @@ def count_solutions(puzzle: Puzzle) -> int:
     take a few seconds, fewer take milliseconds.
 
     >>> count_solutions(Puzzle((2, 2, 3), 12)), count_solutions(Puzzle((1, 6), 6))
-    (1, 2)
+    (2, 2)
     """
     if len(puzzle.nums) > _LISTED_NUMBERS:
         return _count_unlisted(puzzle)
@@ -83,12 +83,13 @@ def _count_unlisted(puzzle: Puzzle) -> int:
     """The count without a list of all forms: only the parts are listed, and only hits are kept."""
     labels, numbers = pattern(puzzle.nums)
     forms, found = Forms(labels), set[tuple[Kind, Parts]]()
+    values: list[Value] = []
     kinds: tuple[Kind, Kind] = ("sum", "product")
     for kind in kinds:
         for block, rest in splits(labels):
             tails = list(forms.tails(rest, kind))
             heads = forms.children(block, kind)
-            values = forms.values(numbers)
+            values = forms.values(numbers, values)
             reached = [combine(kind, tail, values) for tail in tails]
             for head, flag, place in _matches(kind, heads, reached, values, abs(puzzle.target)):
                 parts = tuple(sorted(((head, flag), *tails[place])))

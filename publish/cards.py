@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, StageError
+from ..build_dataset.prompt import Template, load_template
+from ..errors import InputError
 from . import tables
 from .checkpoints import Checkpoint, Run, without_paths, without_places
 from .transcripts import Transcript, fence, pick_transcripts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 _HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
+PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
 _MODELS_SECTION = ("<!-- trained models: start -->", "<!-- trained models: end -->")
 
 
@@ -31,7 +33,7 @@ _MODELS_SECTION = ("<!-- trained models: start -->", "<!-- trained models: end -
 class Links:
     """The three repositories of a run. ``site`` is put before every path: the Hub's address, or nothing on a
     rehearsal Hub, whose port says nothing to a reader. Revisions are commits, None where not known yet:
-    of the dataset, of the branch with the best weights, of the model's ``main``."""
+    of the dataset, of the branch with the best weights, of the model's ``main``, which has a ``tag`` by then."""
 
     dataset: str
     model: str
@@ -40,6 +42,7 @@ class Links:
     dataset_revision: str | None = None
     weights_revision: str | None = None
     model_revision: str | None = None
+    tag: str | None = None
 
     @property
     def urls(self) -> dict[str, str]:
@@ -69,7 +72,7 @@ def dataset_card(card: str, links: Links, remote_card: str = "") -> str:
     listed = re.findall(r"^- \[([^\]]+)\]", remote_card.partition(start)[2].partition(end)[0], re.MULTILINE)
     names = sorted({*listed, links.model})
     items = "\n".join(f"- [{name}]({links.site}/{name})" for name in names)
-    body = card.partition(start)[0].rstrip()
+    body = card.partition(start)[0].rstrip().replace(PLACEHOLDER, links.dataset)
     return f"{body}\n\n{start}\n## Models trained on it\n\n{items}\n{end}\n"
 
 
@@ -92,7 +95,8 @@ def _model_values(run: Run, links: Links) -> dict[str, Any]:
     hub_base = base_model(run)
     branches = [one.branch for one in run.checkpoints]
     revision = links.weights_revision or run.best.branch
-    language = transcripts[0].language if transcripts else languages(run.folder / "dataset")[0]
+    prompts = templates(run)
+    language = transcripts[0].language if transcripts and transcripts[0].language in prompts else next(iter(prompts))
     return links.urls | {
         "title": _title(links),
         "dataset_id": links.dataset,
@@ -100,7 +104,7 @@ def _model_values(run: Run, links: Links) -> dict[str, Any]:
         "best": run.best.label,
         "best_branch": run.best.branch,
         "headline": _headline(models, run.best.label),
-        "snippet": snippet(run, links.model, revision, language, transcripts[0] if transcripts else None),
+        "snippet": snippet(run, links.model, revision, prompts[language], transcripts[0] if transcripts else None),
         "transcripts": [_shown(transcript) for transcript in transcripts],
         "transcript_language": language,
         "protocol": protocol(run),
@@ -176,12 +180,10 @@ def _shown(transcript: Transcript) -> dict[str, str]:
     }
 
 
-def languages(dataset: Path) -> list[str]:
-    """Languages of a ``dataset/`` folder, by its configs. Raises ``StageError`` when it holds no parquet."""
-    found = sorted({path.parent.name.partition("-")[0] for path in dataset.glob("*/*.parquet")})
-    if not found:
-        raise StageError(f"{dataset} holds no parquet files; make it with `countdown-r1 build-dataset`")
-    return found
+def templates(run: Run) -> dict[str, Template]:
+    """The prompt templates of the run's dataset by language, the default one first."""
+    recorded = run.dataset.settings.get("templates") or {}
+    return {name: Template(**values) for name, values in recorded.items()} or {"en": load_template("en")}
 
 
 def data_table(dataset: Path) -> str:
@@ -267,7 +269,7 @@ def _card_data(run: Run, links: Links, checkpoint: Checkpoint) -> ModelCardData:
     row = next((row for row in run.summary.get("models", []) if row["label"] == checkpoint.label), {})
     return ModelCardData(
         model_name=_title(links),
-        language=languages(run.folder / "dataset"),
+        language=sorted({name.partition("-")[0] for name in templates(run)}),
         license=None if hub_base else "apache-2.0",
         library_name="transformers",
         pipeline_tag="text-generation",

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 from .. import manifest
 from ..errors import StageError
-from ..hub import Hub, ensure_repo, push_folder, set_private, verify_folder, web_url
-from ..hub_errors import plain_errors, retried
+from ..hub import Hub, push_folder, verify_folder, web_url
+from . import repositories
 from .cards import Links
 from .checkpoints import Run, read_run, write_json
 from .staging import UNKNOWN_COMMIT, Part, fill, parts, repo_links, repos
 
 RECORD = "published.json"
-Answer = TypeVar("Answer")
+SMALL_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Pushed:
     url: str
     commit: str | None
     sha256: dict[str, str] = field(repr=False)
-    bytes: dict[str, int] = field(repr=False)
+    sizes: dict[str, int] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Repo:
-    """A repository: ``revision`` is the commit of its ``main``, None in a dry run."""
+    """A repository: ``revision`` is the commit of ``main`` that the cards name, None in a dry run."""
 
     id: str
     type: str
@@ -87,29 +88,27 @@ def publish(
     a folder holds a secret, the Hub refuses, or what comes back differs from what was sent.
     """
     finished = read_run(run)
+    began = time.monotonic()
     links = repo_links(finished, namespace, hub)
     _check_record(finished.folder / "published", hub, namespace, overwrite)
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
         planned = _plan(finished, hub, links, Path(temporary))
         if dry_run:
             _show(planned, echo)
-            return _published(hub, links, public, None, planned)
-        _prepare_repos(hub, links, public)
-        pushed = _push_all(finished, hub, links, Path(temporary), echo)
-    main = next(one for one in pushed if one.repo_type == "model" and one.revision == "main")
-    tag = _tag(hub, main)
-    for repo_type, repo_id in repos(links).items():
-        if public and not _is_open(hub, repo_id, repo_type):
-            set_private(hub, repo_id, repo_type, False)
-    published = _published(hub, links, public, tag, pushed)
-    _record(finished, published, hub)
+            return _published(hub, links, public, planned)
+        with _quiet_if_small(planned):
+            pushed, links = _push_all(finished, hub, links, public, Path(temporary), echo)
+    if public:
+        repositories.open_all(hub, links)
+    published = _published(hub, links, public, pushed)
+    _record(finished, published, hub, time.monotonic() - began)
     for repo in published.repos:
         echo(f"published {repo.type:<8}{repo.url}")
     return published
 
 
 def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ...]:
-    """Build and scan everything before anything leaves; commits that are not known yet are zeros."""
+    """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
     links = replace(links, dataset_revision=UNKNOWN_COMMIT, weights_revision=UNKNOWN_COMMIT)
     planned: list[Pushed] = []
     for part in parts(run, hub):
@@ -120,21 +119,70 @@ def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ..
     return tuple(planned)
 
 
-def _push_all(run: Run, hub: Hub, links: Links, temporary: Path, echo: Callable[[str], None]) -> tuple[Pushed, ...]:
-    """Push and verify part by part; the commit of one goes into the cards of the next."""
-    from tqdm import tqdm
+def _push_all(
+    run: Run, hub: Hub, links: Links, public: bool, temporary: Path, echo: Callable[[str], None]
+) -> tuple[tuple[Pushed, ...], Links]:
+    """Push and verify part by part; the commit of one goes into the cards of the next.
 
+    A repository is made when its first part is due, so that a Hub which refuses the Space still has the model.
+    """
     pushed: list[Pushed] = []
-    for part in tqdm(parts(run, hub, _remote_card(hub, links)), "publish", unit="revision", disable=None):
+    for part in parts(run, hub, repositories.dataset_card_of(hub, links)):
         out = temporary / f"push-{len(pushed)}"
         fill(part, out, links, hub)
+        if part.repo_type not in {one.repo_type for one in pushed}:
+            repositories.prepare(hub, repos(links)[part.repo_type], part.repo_type, public)
         one = _push(part, out, links, hub)
         pushed.append(one)
-        links = replace(links, **{part.known_as: one.commit}) if part.known_as else links
-        size = sum(one.bytes.values())
-        echo(f"verified {one.repo_type:<8}{one.repo_id}@{one.revision}  {len(one.bytes)} files, {size:,} bytes")
+        links = _learn(part, one, run, hub, links)
+        size = sum(one.sizes.values())
+        echo(f"verified {one.repo_type:<8}{one.repo_id}@{one.revision}  {len(one.sizes)} files, {size:,} bytes")
         shutil.rmtree(out)
-    return tuple(pushed)
+    return tuple(pushed), links
+
+
+@contextmanager
+def _quiet_if_small(planned: tuple[Pushed, ...]) -> Iterator[None]:
+    """Without huggingface_hub's bars for each file while there is little to send: the lines of ``echo`` suffice."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    quiet = sum(sum(one.sizes.values()) for one in planned) < SMALL_BYTES and not are_progress_bars_disabled()
+    if quiet:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quiet:
+            enable_progress_bars()
+
+
+def _learn(part: Part, one: Pushed, run: Run, hub: Hub, links: Links) -> Links:
+    """``links`` with the commit that a part became; the best model's is tagged as well."""
+    if part.known_as == "dataset_revision":
+        return replace(links, dataset_revision=_same_data(run, hub, one) or one.commit)
+    if part.known_as == "model_revision":
+        links = replace(links, tag=repositories.tag(hub, one.repo_id, str(one.commit)))
+    return replace(links, **{part.known_as: one.commit}) if part.known_as else links
+
+
+def _same_data(run: Run, hub: Hub, dataset: Pushed) -> str | None:
+    """The commit that the run's last publication names for its dataset, while that still holds the same data.
+
+    Another run that adds its name to the dataset's card makes a commit, and that is no news for these cards.
+    """
+    path = run.folder / "published" / RECORD
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    before, revision, name = record["pushed"][0]["sha256"], record["dataset"]["revision"], dataset.repo_id
+    data = {file for file in {*before, *dataset.sha256} if file.endswith(".parquet")}
+    same = all(before.get(file) == dataset.sha256.get(file) for file in data)
+    if record["hub"] != _place(hub) or record["dataset"]["id"] != name or not same:
+        return None
+    exists = repositories.call(
+        hub, f"reading {name}", lambda: hub.api.revision_exists(name, revision, repo_type="dataset")
+    )
+    return revision if exists else None
 
 
 def _push(part: Part, out: Path, links: Links, hub: Hub) -> Pushed:
@@ -146,78 +194,25 @@ def _push(part: Part, out: Path, links: Links, hub: Hub) -> Pushed:
 
 def _pushed(part: Part, out: Path, links: Links, hub: Hub, commit: str | None) -> Pushed:
     repo_id = repos(links)[part.repo_type]
-    digests = manifest.hashes(out)
-    sizes = {name: (out / name).stat().st_size for name in digests}
+    paths = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
+    digests = {name: manifest.sha256(path) for name, path in paths.items()}
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
     url = web_url(hub, repo_id, part.repo_type, commit or part.revision)
     return Pushed(repo_id, part.repo_type, part.revision, url, commit, digests, sizes)
 
 
 def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
     for part in planned:
-        echo(f"{part.repo_type} {part.repo_id}@{part.revision}: {len(part.bytes)} files")
-        for name, size in part.bytes.items():
+        echo(f"{part.repo_type} {part.repo_id}@{part.revision}: {len(part.sizes)} files")
+        for name, size in part.sizes.items():
             echo(f"  {size:>13,} bytes  {name}")
 
 
-def _call(hub: Hub, doing: str, action: Callable[[], Answer]) -> Answer:
-    """A call of the Hub's API, tried again where that helps; its last failure is one line."""
-    with plain_errors(hub.endpoint, doing, "run `hf auth login` with a token that may write"):
-        return retried(action)
-
-
-def _remote_card(hub: Hub, links: Links) -> str:
-    """The dataset's card as it is on the Hub, '' when there is none."""
-    name = links.dataset
-
-    def download() -> str:
-        if not hub.api.file_exists(name, "README.md", repo_type="dataset"):
-            return ""
-        with TemporaryDirectory() as cache:
-            path = hub.api.hf_hub_download(name, "README.md", repo_type="dataset", cache_dir=cache)
-            return Path(path).read_text(encoding="utf-8")
-
-    return _call(hub, f"reading the card of {name}", download)
-
-
-def _prepare_repos(hub: Hub, links: Links, public: bool) -> None:
-    """Create what is missing, all of it private.
-
-    Raises ``HubError`` when a repository is public already and ``public`` was not asked for.
-    """
-    for repo_type, repo_id in repos(links).items():
-        sdk = "gradio" if repo_type == "space" else None
-        ensure_repo(hub, repo_id, repo_type, private=not (public and _is_open(hub, repo_id, repo_type)), space_sdk=sdk)
-
-
-def _is_open(hub: Hub, repo_id: str, repo_type: str) -> bool:
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    def ask() -> bool:
-        try:
-            return not hub.api.repo_info(repo_id, repo_type=repo_type).private
-        except RepositoryNotFoundError:
-            return False
-
-    return _call(hub, f"looking for {repo_id}", ask)
-
-
-def _tag(hub: Hub, main: Pushed) -> str:
-    """The release tag of ``main``: v1.0, and the next one whenever the content changed, for a tag never moves."""
-    refs = _call(hub, f"reading the tags of {main.repo_id}", lambda: hub.api.list_repo_refs(main.repo_id))
-    tags = {tag.name: tag.target_commit for tag in refs.tags}
-    number = 0
-    while (name := f"v1.{number}") in tags:
-        if tags[name] == main.commit:
-            return name
-        number += 1
-    _call(hub, f"tagging {main.repo_id}", lambda: hub.api.create_tag(main.repo_id, tag=name, revision=main.commit))
-    return name
-
-
-def _published(hub: Hub, links: Links, public: bool, tag: str | None, pushed: tuple[Pushed, ...]) -> Published:
-    heads = {one.repo_type: one.commit for one in pushed if one.revision == "main"}
-    found = {kind: Repo(name, kind, heads[kind], web_url(hub, name, kind)) for kind, name in repos(links).items()}
-    return Published(_place(hub), links.model.partition("/")[0], public, tag, **found, pushed=pushed)
+def _published(hub: Hub, links: Links, public: bool, pushed: tuple[Pushed, ...]) -> Published:
+    commits = {one.repo_type: one.commit for one in pushed if one.revision == "main"}
+    commits["dataset"] = links.dataset_revision
+    found = {kind: Repo(name, kind, commits[kind], web_url(hub, name, kind)) for kind, name in repos(links).items()}
+    return Published(_place(hub), links.model.partition("/")[0], public, links.tag, **found, pushed=pushed)
 
 
 def _check_record(folder: Path, hub: Hub, namespace: str, overwrite: bool) -> None:
@@ -235,7 +230,7 @@ def _place(hub: Hub) -> str:
     return "the rehearsal Hub" if hub.rehearsal else hub.endpoint
 
 
-def _record(run: Run, published: Published, hub: Hub) -> None:
+def _record(run: Run, published: Published, hub: Hub, seconds: float) -> None:
     target = " --hub rehearsal" if hub.rehearsal else ""
     opened = " --public" if published.public else ""
     command = f"countdown-r1 publish outputs/{run.name} --push-to {published.namespace}{target}{opened}"
@@ -243,4 +238,5 @@ def _record(run: Run, published: Published, hub: Hub) -> None:
         write_json(folder / RECORD, asdict(published) | {"repos": [asdict(repo) for repo in published.repos]})
         source = manifest.sha256(run.folder / "evaluation" / manifest.FILE_NAME)
         results = {repo.type: repo.id for repo in published.repos} | {"tag": published.tag}
-        manifest.write(folder, manifest.Manifest("publish", command, results=results, read=source))
+        record = manifest.Manifest("publish", command, results=results, read=source, seconds=round(seconds, 1))
+        manifest.write(folder, record)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from .. import manifest
 from ..errors import StageError
 from ..hub import Hub
 from ..space.package import package_space
@@ -24,7 +25,7 @@ from .checkpoints import (
 )
 from .scan import refuse, scan
 
-UNKNOWN_COMMIT = "0" * 40  # stands for a commit that does not exist yet, at its length
+UNKNOWN_COMMIT = "f" * 40  # stands for a commit that does not exist yet; as long in YAML as a real one
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,15 @@ def _known_as(run: Run, checkpoint: Checkpoint) -> str | None:
 
 
 def _stage_dataset(run: Run, remote_card: str, out: Path, links: Links) -> None:
+    """Data, card, and the manifest, by which this package knows a dataset of its own."""
     source = run.folder / "dataset"
     stage_files(source, DATASET_FILES, out)
     card = source / "README.md"
     if not card.is_file():
         raise StageError(f"{card} is missing; make it with `countdown-r1 build-dataset`")
     write_text(out / "README.md", dataset_card(card.read_text(encoding="utf-8"), links, remote_card))
+    record = without_places(asdict(run.dataset), run.folder) | {"files": manifest.hashes(out)}
+    write_json(out / manifest.FILE_NAME, record)
 
 
 def _stage_branch(run: Run, checkpoint: Checkpoint, out: Path, links: Links) -> None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..build_dataset.prompt import Template, load_template
+from ..build_dataset.prompt import Template
 from .checkpoints import Run
 from .transcripts import Transcript, fence
 
 TEMPLATE = Path(__file__).parent / "templates" / "snippet.py.txt"
 
 
-def snippet(run: Run, repo: str, revision: str, language: str, example: Transcript | None) -> str:
-    """Python that loads ``repo`` at ``revision``, poses the puzzle of ``example`` in ``language`` with the
-    evaluation's prompt and sampling values, and reads the answer as the evaluation did."""
+def snippet(run: Run, repo: str, revision: str, template: Template, example: Transcript | None) -> str:
+    """Python that loads ``repo`` at ``revision``, poses the puzzle of ``example`` in the words of
+    ``template`` with the evaluation's and sampling values, and reads the answer as the evaluation did."""
     nums, target = (list(example.nums), example.target) if example else ([19, 36, 55, 7], 65)
     decoding = run.summary.get("decoding") or {}
     temperature = decoding.get("temperature", 1.0)
     sampling = f"do_sample=True, temperature={temperature}, top_k=0, top_p=1.0" if temperature else "do_sample=False"
     values = {"repo": repo, "revision": revision, "nums": nums, "target": target, "sampling": sampling}
     values |= {"max_new_tokens": decoding.get("max_new_tokens", 320)}
-    values |= _prompt_lines(load_template(language), run.best.folder)
+    values |= _prompt_lines(template, run.best.folder)
     lines = TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
         lines = lines.replace(f"<<{name}>>", str(value))

@@ -22,7 +22,7 @@ from .stream import Piece, frames, stream
 from .words import WORDS, Words
 
 # The components that one press of Solve may change, in the order of a handler's answer.
-OUTCOME = ("board", "note", "thought", "meter", "verdict", "solution", "solve", "stop")
+OUTCOME = ("board", "note", "thought", "meter", "verdict", "solution", "solve", "stop", "random")
 # The components with words in them.
 TRANSLATED = ("header", "board", "numbers", "target", "solve", "stop", "random", "exact", "thinking", "footer")
 CLEARED = {"note": "", "meter": "", "verdict": "", "solution": ""}
@@ -68,6 +68,7 @@ class Demo:
                 "thought": page.thought(piece.thought, words, running and piece.thinking),
                 "meter": page.meter(piece, words),
                 "verdict": "" if running else _outcome(puzzle, piece, words, stop.is_set()),
+                "board": page.board(puzzle, words.target),  # others may be in the boxes by now
             }
             yield _updates(shown, busy=running)
 
@@ -141,6 +142,7 @@ def _complaint(error: InputError, words: Words) -> str:
 
 
 def _updates(shown: dict[str, str], busy: bool = False) -> Updates:
-    """Values for ``OUTCOME``: what is in ``shown``, nothing for the rest, and whether Solve or Stop can be pressed."""
-    buttons = {"solve": gr.update(interactive=not busy), "stop": gr.update(interactive=busy)}
+    """Values for ``OUTCOME``: what is in ``shown``, nothing for the rest, and which buttons can be pressed."""
+    free, taken = gr.update(interactive=not busy), gr.update(interactive=busy)
+    buttons = {"solve": free, "stop": taken, "random": free}
     return tuple((shown | buttons).get(name, gr.skip()) for name in OUTCOME)

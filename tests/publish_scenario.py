@@ -19,8 +19,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NAMESPACE = "rehearsal"
-
 
 def guard(event: str, args: tuple[Any, ...]) -> None:
     """An audit hook: the host of every look-up and connection is this computer."""
@@ -85,6 +83,7 @@ def day(place: Path, hub: Any) -> dict[str, Any]:
     seen["texts"] = texts(hub, published)
     seen["snippet"] = run_snippet(seen["card"])
     seen["dataset rows"] = dataset_rows(hub, published.dataset)
+    seen["dataset rows by this package"] = own_dataset_rows(published.dataset)
     seen["other namespace"] = other_namespace(run, hub)
     seen["planted"] = planted(place, hub)
     seen["flipped"] = flipped(place, hub)
@@ -95,13 +94,14 @@ def day(place: Path, hub: Any) -> dict[str, Any]:
 
 def state(hub: Any, name: str) -> dict[str, Any]:
     """Commits of every branch and tag of the three repositories, and whether they are private."""
-    ids = repo_ids(hub, name)
     found = {}
-    for kind, repo_id in ids.items():
+    for kind, repo_id in repo_ids(hub, name).items():
         if hub.api.repo_exists(repo_id, repo_type=kind):
-            refs = hub.api.list_repo_refs(repo_id, repo_type=kind)
-            found[kind] = {ref.name: ref.target_commit for ref in [*refs.branches, *refs.tags]}
-            found[kind]["private"] = hub.api.repo_info(repo_id, repo_type=kind).private
+            info = hub.api.repo_info(repo_id, repo_type=kind)
+            found[kind] = {"main": info.sha, "private": info.private}
+    if "model" in found:
+        refs = hub.api.list_repo_refs(repo_ids(hub, name)["model"])
+        found["model"] |= {ref.name: ref.target_commit for ref in [*refs.branches, *refs.tags]}
     return found
 
 
@@ -120,7 +120,7 @@ def dry_run(run: Path, hub: Any) -> dict[str, Any]:
 
     lines: list[str] = []
     planned = publish(run, namespace=namespace(hub), hub=nowhere, dry_run=True, echo=lines.append)
-    sizes = {f"{one.repo_type}@{one.revision}": one.bytes for one in planned.pushed}
+    sizes = {f"{one.repo_type}@{one.revision}": one.sizes for one in planned.pushed}
     return {"sizes": sizes, "lines": lines, "tag": planned.tag}
 
 
@@ -143,10 +143,11 @@ def download(hub: Any, repo_id: str, name: str, revision: str, repo_type: str = 
 
 def texts(hub: Any, published: Any) -> str:
     """Everything textual that was published about the model, in one string."""
+    data = Path(download(hub, published.dataset.id, "manifest.json", "main", "dataset")).read_text()
     names = ["README.md", "evaluation.json", "recipe.yaml", "cost.json", "metrics.jsonl", "config.json"]
     main = [Path(download(hub, published.model.id, name, "main")).read_text() for name in names]
     branch = [Path(download(hub, published.model.id, name, "step-4")).read_text() for name in names[:2]]
-    return "\n".join([*main, *branch])
+    return "\n".join([data, *main, *branch])
 
 
 def run_snippet(card: str) -> dict[str, Any]:
@@ -159,20 +160,20 @@ def run_snippet(card: str) -> dict[str, Any]:
     exec(code, names)  # the point of the test: a reader runs this code
     puzzle = Puzzle(tuple(names["nums"]), names["target"])
     expected = prompt_text(names["tokenizer"], load_template("en"), puzzle)
-    return {
-        "same prompt": names["prompt"] == expected,
-        "completion": names["completion"],
-        "revision": names["revision"],
-    }
+    return {"same prompt": names["prompt"] == expected} | {key: names[key] for key in ("completion", "revision")}
 
 
 def dataset_rows(hub: Any, repo: Any) -> dict[str, int]:
     from countdown_r1.hub import load_dataset
 
-    return {
-        config: len(load_dataset(hub, repo.id, config, split="train", revision=repo.revision))
-        for config in ("en", "zh")
-    }
+    where = {"split": "train", "revision": repo.revision}
+    return {config: len(load_dataset(hub, repo.id, config, **where)) for config in ("en", "zh")}
+
+
+def own_dataset_rows(repo: Any) -> int:
+    from countdown_r1.build_dataset.dataset import load
+
+    return len(load(f"{repo.id}@{repo.revision}", "en-chatml", "train"))
 
 
 def other_namespace(run: Path, hub: Any) -> list[str]:
@@ -201,7 +202,7 @@ def planted(place: Path, hub: Any) -> dict[str, Any]:
     samples.write_text("fine\n" + "hf_" + "aB3" * 12)
     toy()["reopen"](run, "model")
     error, lines = run_publish(run, hub)
-    return {"error": error, "lines": lines, "state": state(hub, "planted").keys() & {"model", "space"} != set()}
+    return {"error": error, "lines": lines, "reached the hub": "model" in state(hub, "planted")}
 
 
 def flipped(place: Path, hub: Any) -> list[str]:
@@ -215,17 +216,13 @@ def flipped(place: Path, hub: Any) -> list[str]:
 
 def public(place: Path, hub: Any) -> dict[str, Any]:
     """A second run on the same dataset, published openly; then the first one again, privately."""
-    run = copy_run(place, "open")
-    _, lines = run_publish(run, hub, public=True)
-    opened = state(hub, "open")
-    run_publish(run, hub, public=True)
+    _, lines = run_publish(copy_run(place, "open"), hub, public=True)
     refused, _ = run_publish(place / "toy", hub)
     card = Path(download(hub, repo_ids(hub, "open")["dataset"], "README.md", "main", "dataset")).read_text()
-    same = state(hub, "open") == opened
-    return {"state": opened, "lines": lines, "private again": refused, "dataset card": card, "same": same}
+    return {"state": state(hub, "open"), "lines": lines, "private again": refused, "dataset card": card}
 
 
-def corrupted(place: Path, run: Path, hub: Any) -> list[str]:
+def corrupted(place: Path, run: Path, hub: Any) -> dict[str, Any]:
     """One byte of the stored weights changes on the server's disk; publishing again must notice."""
     record = json.loads((run / "published" / "published.json").read_text())
     digest = next(one["sha256"]["model.safetensors"] for one in record["pushed"] if one["revision"] == "step-4")
@@ -234,7 +231,8 @@ def corrupted(place: Path, run: Path, hub: Any) -> list[str]:
     data[-1] ^= 1
     blob.chmod(0o644)
     blob.write_bytes(data)
-    return run_publish(run, hub, public=True)[0]
+    error, _ = run_publish(run, hub, public=True)
+    return {"error": error, "state": state(hub, run.name)}
 
 
 if __name__ == "__main__":

@@ -129,10 +129,12 @@ def test_a_base_from_the_hub_is_named_and_its_licence_applies(folder: Path) -> N
 
 def test_the_card_shows_one_success_and_one_failure_of_median_length(pristine: Path) -> None:
     solved, failed = pick_transcripts(pristine / "evaluation" / "checkpoint-2" / "records.jsonl")
-    assert (solved.solved, solved.target, failed.solved, failed.verdict) == (True, 15, False, "wrong value")
+    first, _, third = TOY["test_puzzles"](pristine / "dataset")
+    assert (solved.solved, solved.nums, failed.solved, failed.nums) == (True, first.nums, False, third.nums)
     card = model_card(read_run(pristine), LINKS)
-    assert "Numbers 4, 5, 6; target 15; 20 tokens; verdict: solved" in card
-    assert "verdict: wrong value" in card
+    numbers = ", ".join(map(str, first.nums))
+    assert f"Numbers {numbers}; target {first.target}; 20 tokens; verdict: solved" in card
+    assert f"target {third.target}; 22 tokens; verdict: wrong value" in card
 
 
 def test_without_an_evaluation_the_card_says_so(folder: Path) -> None:
@@ -193,7 +195,9 @@ def test_training_cold_start_and_recipe_come_from_what_the_stages_recorded(prist
     for row in ("| steps | 4 |", "| cost: hours | 0.0375 |", "| cost: hardware | 2 cores |", "| seed | 7 |"):
         assert row in card
     assert "| settings: reflect chance | 0.125 |" in card and "learning_rate: 1.0e-05" in card
-    assert "| en | 3 | 2 | 3 |" in card, "rows per split are counted in the parquet files"
+    splits = read_run(pristine).dataset.results["splits"].values()
+    counts = " | ".join(str(split["rows"]) for split in splits)
+    assert f"| zh-chatml | {counts} |" in card, "rows per split are counted in the parquet files"
 
 
 def test_ahas_stand_beside_those_of_the_base(pristine: Path) -> None:
@@ -226,8 +230,9 @@ def test_a_transcript_that_looks_like_a_card_stays_a_transcript(folder: Path) ->
     assert "more characters]" in card.text and "{{ title }}" in card.text
 
 
-def test_the_card_of_a_dataset_lists_models_once_and_keeps_its_metadata() -> None:
+def test_the_card_of_a_dataset_lists_models_once_and_names_its_repository() -> None:
     original = "---\nlicense: apache-2.0\n---\n\n# Puzzles\n"
+    assert 'load_dataset("me/Countdown-r1-zero"' in dataset_card('load_dataset("NAMESPACE/Countdown-r1-zero")', LINKS)
     first = dataset_card(original, LINKS)
     other = dataset_card(original, Links("me/Countdown-r1-zero", "me/countdown-r1-other", "me/x"), first)
     assert first.startswith(original.rstrip()) and first.count("## Models trained on it") == 1

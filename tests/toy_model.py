@@ -17,8 +17,8 @@ from countdown_r1.train.tokenizer import train_tokenizer
 PUZZLE = Puzzle((55, 36, 7, 19), 65)
 ANSWER = "55 + 36 - 7 - 19"
 COMPLETIONS = {
-    "en": " We need 65.\nTry 55 + 7 = 62. Left: 62, 36, 19.\n- 36 - 19 = 17. Left: 62, 17.\n62 + 17 = 79. No.\n"
-    "62 - 17 = 45. No.\nTry <b>55 + 36</b> = 91. Left: 91, 7, 19.\n- 91 - 7 = 84. Left: 84, 19.\n84 - 19 = 65. Yes!"
+    "en": " We need 65.\nTry 55 + 7 = 62. Left: 62, 36, 19.\n- 36 - 19 = 17. No.\n"
+    "Try <b>55 + 36</b> = 91. Left: 91, 7, 19.\n- 91 - 7 = 84. Left: 84, 19.\n84 - 19 = 65. Yes!"
     f"</think>\n<answer> {ANSWER} </answer>",
     "zh": " 目标是65。\n试试 55 + 36 = 91。剩下:91, 7, 19。\n- 91 - 7 = 84。剩下:84, 19。\n84 - 19 = 65。找到了!"
     f"</think>\n<answer> {ANSWER} </answer>",
@@ -29,8 +29,11 @@ def write_model(base: Path) -> Path:
     """The model's folder below ``base``, made on the first call (seconds) and found by later ones."""
     folder = base / "toy_model"
     if not folder.exists():
-        tokenizer = train_tokenizer(_prompts(None) * 2, 420)
+        tokenizer = train_tokenizer(_prompts(None) * 2, 700)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # threads only wait for one another on matrices this small
         model = _learn(tokenizer)
+        torch.set_num_threads(threads)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
@@ -45,8 +48,9 @@ def _prompts(tokenizer: PreTrainedTokenizerFast | None) -> list[str]:
 
 
 def _learn(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Train until the completions come out at temperature 1."""
+    """Train until the likeliest tokens are the completions, then sharpen."""
     torch.manual_seed(0)
+    ids = tokenizer.get_vocab()
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -56,32 +60,33 @@ def _learn(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             num_attention_heads=2,
             max_position_embeddings=1024,
             bos_token_id=None,
-            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-            pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+            eos_token_id=ids["<|im_end|>"],
+            pad_token_id=ids["<|endoftext|>"],
         )
     )
-    examples = [
-        _example(tokenizer, prompt, f"{completion}{tokenizer.eos_token}")
-        for prompt, completion in zip(_prompts(tokenizer), COMPLETIONS.values(), strict=True)
-    ]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    losses = [1.0]
+    batch = _batch(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    loss = 1.0
     for _ in range(300):
-        losses = [_step(model, optimizer, *example) for example in examples]
-        if max(losses) < 0.003:
-            return model
-    raise AssertionError(f"the toy model did not learn its puzzle: {losses}")
+        error = model(**batch).loss
+        error.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss = error.item()
+        if loss < 0.05:
+            break
+    assert loss < 0.05, f"the toy model did not learn its puzzle: loss {loss:.3f}"
+    model.lm_head.weight.data *= 5  # so sure of itself that temperature 1 changes nothing
+    return model
 
 
-def _example(tokenizer: PreTrainedTokenizerFast, prompt: str, completion: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels of shape (1, tokens); the prompt is not learned."""
-    question, reply = tokenizer(prompt)["input_ids"], tokenizer(completion)["input_ids"]
-    return torch.tensor([question + reply]), torch.tensor([[-100] * len(question) + reply])
-
-
-def _step(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, ids: torch.Tensor, labels: torch.Tensor) -> float:
-    loss = model(input_ids=ids, labels=labels).loss
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
+def _batch(tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+    """Ids, mask and labels of shape (languages, tokens), padded on the right; the prompts are not learned."""
+    replies = [f"{completion}{tokenizer.eos_token}" for completion in COMPLETIONS.values()]
+    prompts = _prompts(tokenizer)
+    texts = [prompt + reply for prompt, reply in zip(prompts, replies, strict=True)]
+    batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    for row, prompt in zip(labels, prompts, strict=True):
+        row[: len(tokenizer(prompt)["input_ids"])] = -100
+    return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "labels": labels}

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from countdown_r1 import manifest
-from countdown_r1.build_dataset.prompt import chatml, load_template, messages
+from countdown_r1.build_dataset import dataset
+from countdown_r1.build_dataset.prompt import chatml, load_template
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.manifest import Manifest
 
 STEPS = (2, 4)
-PUZZLES = {
-    "train": [((3, 5, 7), 15), ((2, 4, 6), 12), ((1, 2, 9), 12)],
-    "validation": [((1, 2, 3), 6), ((2, 3, 4), 9)],
-    "test": [((4, 5, 6), 15), ((7, 8, 9), 24), ((2, 2, 5), 20)],
-}
 GENERATIONS = [
     ("4 + 5 = 9, 9 + 6 = 15.</think>\n<answer>4 + 5 + 6</answer>", "solved"),
     ("7 + 8 = 15. ```\n# not a heading\n``` 15 + 9 = 24.</think>\n<answer>7 + 8 + 9</answer>", "solved"),
@@ -46,32 +42,8 @@ def reopen(folder: Path, stage: str) -> None:
 
 
 def write_dataset(out: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for language in ("en", "zh"):
-        template = load_template(language)
-        for split, puzzles in PUZZLES.items():
-            rows = [Puzzle(nums, target) for nums, target in puzzles]
-            shared = {
-                "id": [f"{split}-{index}" for index in range(len(rows))],
-                "nums": [list(row.nums) for row in rows],
-                "target": [row.target for row in rows],
-            }
-            turns = [messages(template, row) for row in rows]
-            chat = {"prompt": turns, "assistant_prefix": [template.assistant_prefix] * len(rows)}
-            one_string = {"prompt": [chatml(template, row) for row in rows]}
-            for config, columns in ((language, chat), (f"{language}-chatml", one_string)):
-                path = out / config / f"{split}-00000-of-00001.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(pa.table(shared | columns), path)
-    configs = "".join(
-        f"- config_name: {name}\n  data_files:\n"
-        + "".join(f"  - split: {split}\n    path: {name}/{split}-*.parquet\n" for split in PUZZLES)
-        for name in ("en", "en-chatml", "zh", "zh-chatml")
-    )
-    (out / "README.md").write_text(f"---\nlicense: apache-2.0\nconfigs:\n{configs}---\n\n# Countdown-r1-zero\n")
-    manifest.write(out, Manifest("build-dataset", f"countdown-r1 build-dataset --out {out}", seed=0))
+    command = f"countdown-r1 build-dataset --out {out.resolve()} --rows 200 --numbers 3"
+    dataset.build(out, rows=200, numbers=(3,), languages=("en", "zh"), seed=0, command=command)
 
 
 def write_model(out: Path, run: Path, weights: bool) -> None:
@@ -124,8 +96,8 @@ def _real_weights(out: Path) -> None:
         num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=2048,
-        eos_token_id=tokenizer.convert_tokens_to_ids([END])[0],
-        pad_token_id=tokenizer.convert_tokens_to_ids([PAD])[0],
+        eos_token_id=tokenizer.get_vocab()[END],
+        pad_token_id=tokenizer.get_vocab()[PAD],
     )
     for index, folder in enumerate(_folders(out)):
         torch.manual_seed(min(index, len(STEPS)))
@@ -135,9 +107,10 @@ def _real_weights(out: Path) -> None:
 def write_evaluation(out: Path, run: Path) -> None:
     """Records and a summary with figures that are easy to tell apart; checkpoint-2 is the best on validation."""
     labels = ["base", *(f"checkpoint-{step}" for step in STEPS)]
+    puzzles = test_puzzles(run / "dataset")
     for label in labels:
         (out / label).mkdir(parents=True)
-        records = [_record(index, label) for index in range(len(GENERATIONS))]
+        records = [_record(index, puzzle, label) for index, puzzle in enumerate(puzzles)]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         (out / label / "records.jsonl").write_text(text, encoding="utf-8")
     rates = [0.312, 0.714, 0.692]
@@ -186,18 +159,25 @@ def _measured(index: int, label: str, rate: float, run: Path) -> dict[str, Any]:
     }
 
 
-def _record(index: int, label: str) -> dict[str, Any]:
-    nums, target = PUZZLES["test"][index]
+def test_puzzles(folder: Path) -> list[Puzzle]:
+    """The first held-out puzzles, one for each of ``GENERATIONS``."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(folder / "en" / "test-00000-of-00001.parquet").to_pylist()
+    return [Puzzle(tuple(row["nums"]), row["target"]) for row in rows[: len(GENERATIONS)]]
+
+
+def _record(index: int, puzzle: Puzzle, label: str) -> dict[str, Any]:
     generation, verdict = GENERATIONS[index]
     template = load_template("en")
     return {
         "test_id": index,
         "score": int(verdict == "solved"),
-        "prompt": chatml(template, Puzzle(nums, target)),
-        "nums": list(nums),
+        "prompt": chatml(template, puzzle),
+        "nums": list(puzzle.nums),
         "generation": generation,
         "gen_calculation": None,
-        "target": target,
+        "target": puzzle.target,
         "verdict": verdict,
         "format": 1,
         "language": "en",

@@ -1,0 +1,179 @@
+"""Raw rows of a parquet, JSON or CSV file or of a Hub dataset, numbered from 1, nothing believed about them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..errors import HubError, InputError
+
+SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+_MAX_LINE_CHARS = 1_000_000
+
+
+class Refused(Exception):
+    """A row cannot be used, for ``reason`` with ``detail``; it never leaves ``source.py``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail if len(detail) <= 200 else detail[:197] + "..."
+
+
+Record = tuple[int, Mapping[str, Any] | Refused]
+
+
+def read_records(source: str) -> Iterator[Record]:
+    """Numbered raw rows of a file or a Hub dataset."""
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{source} is a folder; name one file in it ({', '.join(SUFFIXES)})")
+    if path.is_file():
+        return _file_records(path)
+    match = HUB_ID.fullmatch(source)
+    if path.suffix.lower() in SUFFIXES or match is None:
+        raise InputError(f"{source} does not exist; give a file ({', '.join(SUFFIXES)}) or a Hub id (namespace/name)")
+    return _hub_records(match[1], match[2])
+
+
+def _file_records(path: Path) -> Iterator[Record]:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path} is not a file this can read; it reads {', '.join(SUFFIXES)}")
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty")
+    if suffix == ".parquet":
+        return _parquet_records(path)
+    return _csv_records(path) if suffix == ".csv" else _json_records(path)
+
+
+def _parquet_records(path: Path) -> Iterator[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            _require_columns(file.schema_arrow.names, str(path))
+            number = 0
+            for batch in file.iter_batches(columns=["nums", "target"]):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:200]})") from error
+
+
+def _csv_records(path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            reader = csv.DictReader(file)
+            _require_columns(reader.fieldnames or (), str(path))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error
+        number = 0
+        while True:
+            number += 1
+            try:
+                record = next(reader, None)
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error
+            except csv.Error as error:
+                yield number, Refused("malformed", f"not a CSV row: {error}")
+                continue
+            if record is None:
+                return
+            if None in record:
+                yield number, Refused("malformed", "more fields than the header; a list needs quotes around it")
+            else:
+                yield number, record
+
+
+def _json_records(path: Path) -> Iterator[Record]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
+            file.seek(0)
+            if first.lstrip().startswith("["):
+                yield from _json_list(file.read(), path)
+            else:
+                yield from _json_lines(file)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not JSON in UTF-8 ({error})") from error
+
+
+def _json_list(text: str, path: Path) -> Iterator[Record]:
+    try:
+        values = json.loads(text, parse_int=_json_int)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error})") from error
+    for number, value in enumerate(values, 1):
+        yield number, _json_record(value)
+
+
+def _json_lines(lines: Iterator[str]) -> Iterator[Record]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if len(line) > _MAX_LINE_CHARS:
+            yield number, Refused("malformed", f"the line has {len(line):,} characters")
+            continue
+        try:
+            value = json.loads(line, parse_int=_json_int)
+        except (ValueError, RecursionError) as error:
+            yield number, Refused("malformed", f"not valid JSON: {error}")
+        else:
+            yield number, _json_record(value)
+
+
+def _json_int(digits: str) -> int | str:
+    """Python refuses to read more than 4,300 digits; such a number stays a text and fails as one row."""
+    return int(digits) if len(digits) <= 40 else digits
+
+
+def _json_record(value: object) -> Mapping[str, Any] | Refused:
+    if not isinstance(value, dict):
+        return Refused("malformed", f"a row is an object with 'nums' and 'target', got {shown(value)}")
+    return value
+
+
+def _hub_records(repo_id: str, revision: str | None) -> Iterator[Record]:
+    """Rows of every split of the dataset's default config."""
+    import datasets
+    from datasets import config
+    from huggingface_hub import constants
+
+    from ..hub_errors import plain_errors
+
+    if constants.ENDPOINT != "https://huggingface.co":
+        config.USE_PARQUET_EXPORT = False  # it would be asked of the public Hub
+    with plain_errors(constants.ENDPOINT, f"reading the dataset {repo_id}", "run `hf auth login`"):
+        loaded = datasets.load_dataset(repo_id, revision=revision)
+    if not isinstance(loaded, datasets.DatasetDict):
+        raise HubError(f"{repo_id} has no splits to read")
+    for name, split in loaded.items():
+        _require_columns(split.column_names, f"{repo_id} ({name})")
+    batches = (split.select_columns(["nums", "target"]).iter(batch_size=10_000) for split in loaded.values())
+    number = 0
+    for batch in chain.from_iterable(batches):
+        columns: Mapping[str, list[Any]] = dict(batch)
+        for nums, target in zip(columns["nums"], columns["target"], strict=True):
+            number += 1
+            yield number, {"nums": nums, "target": target}
+
+
+def _require_columns(found: Sequence[str], where: str) -> None:
+    missing = [f"'{name}'" for name in ("nums", "target") if name not in found]
+    if missing:
+        names = ", ".join(name if name.isprintable() else repr(name) for name in found)[:200]
+        raise InputError(f"{where} has no column {' and no column '.join(missing)}; it has {names or 'none'}")
+
+
+def shown(value: object) -> str:
+    """A raw value for a message: on one line, without control characters, short."""
+    text = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
+    return text if isinstance(value, str) else repr(value) if isinstance(value, (bool, float)) else text

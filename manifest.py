@@ -126,4 +126,4 @@ def _git_commit() -> str | None:
     if not (here / ".git").exists():
         return os.environ.get("COUNTDOWN_R1_COMMIT")
     done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+    return done.stdout.strip() if done.returncode == 0 else os.environ.get("COUNTDOWN_R1_COMMIT")

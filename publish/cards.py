@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 _HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
 PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
-_MODELS_SECTION = ("<!-- trained models: start -->", "<!-- trained models: end -->")
+_MODELS_SECTION = "\n# Models trained on it · 用它训练的模型\n"  # the last section
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,11 @@ def checkpoint_card(run: Run, checkpoint: Checkpoint, links: Links) -> str:
 
 def dataset_card(card: str, links: Links, remote_card: str = "") -> str:
     """The dataset's card with a list of the models trained on it, those already named in ``remote_card`` included."""
-    start, end = _MODELS_SECTION
-    listed = re.findall(r"^- \[([^\]]+)\]", remote_card.partition(start)[2].partition(end)[0], re.MULTILINE)
+    listed = re.findall(r"^- \[([^\]]+)\]", remote_card.partition(_MODELS_SECTION)[2], re.MULTILINE)
     names = sorted({*listed, links.model})
     items = "\n".join(f"- [{name}]({links.site}/{name})" for name in names)
-    body = card.partition(start)[0].rstrip().replace(PLACEHOLDER, links.dataset)
-    return f"{body}\n\n{start}\n## Models trained on it\n\n{items}\n{end}\n"
+    body = card.partition(_MODELS_SECTION)[0].rstrip().replace(PLACEHOLDER, links.dataset)
+    return f"{body}\n{_MODELS_SECTION}\n{items}\n"
 
 
 def _render(template: str, card_data: ModelCardData, values: dict[str, Any]) -> str:

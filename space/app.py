@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from importlib import resources
 from random import Random
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ from ..errors import InputError, StageError
 from ..models import load, local_folder, resolve
 from . import page
 from .api import check_answer, new_puzzle, solve_with
-from .handlers import OUTCOME, TRANSLATED, Demo, draw, exact, preview
+from .handlers import OUTCOME, TRANSLATED, Demo, draw, exact, preview, wait
 from .puzzles import random_puzzle
 from .words import WORDS
 
@@ -70,7 +71,10 @@ def serve(
     except OSError as error:
         raise StageError(f"cannot serve on {host}:{port} ({error}); choose another port with --port") from error
     echo(url.rstrip("/"))
-    app.block_thread()
+    try:
+        Event().wait()
+    except KeyboardInterrupt:
+        app.close(verbose=False)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -131,7 +135,8 @@ def _wire(demo: Demo, parts: dict[str, Any]) -> None:
     puzzle = [parts["numbers"], parts["target"], parts["language"]]
     outcome = [parts[name] for name in OUTCOME]
     start = [parts["solve"].click, parts["numbers"].submit, parts["target"].submit]
-    gr.on(start, demo.think, puzzle, outcome, trigger_mode="once", scroll_to_output=False, **ONE_AT_A_TIME, **QUIET)
+    pressed = gr.on(start, wait, parts["language"], outcome, trigger_mode="once", queue=False, **QUIET)
+    pressed.then(demo.think, puzzle, outcome, **ONE_AT_A_TIME, **QUIET)
     parts["stop"].click(demo.stop, None, None, queue=False, **QUIET)
     shown = [parts["numbers"], parts["target"], *outcome]
     parts["random"].click(draw, parts["language"], shown, **QUIET)

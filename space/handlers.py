@@ -47,11 +47,11 @@ class Demo:
             puzzle = read_puzzle(numbers, target)
         except InputError as error:
             empty = {"board": page.board(None, words.target), "thought": page.thought("", words)}
-            yield _updates(CLEARED | empty | {"verdict": _complaint(error, words)})
+            yield _updates(empty | {"verdict": _complaint(error, words)})
             return
         stop = self.stops[visitor] = Event()
         try:
-            yield _updates(CLEARED | _opening(puzzle, words), busy=True)
+            yield _updates(_opening(puzzle, words), busy=True)
             yield from self._frames(puzzle, language, stop)
         except CountdownError:
             _log.exception("the model failed on %s", puzzle)
@@ -93,6 +93,11 @@ class Demo:
             gr.update(label=words.thinking),
             page.footer(self.source, self.commit, words),
         )
+
+
+def wait(language: str) -> Updates:
+    """Solve was pressed and the model may be busy with another visitor."""
+    return _updates(CLEARED | {"thought": page.waiting(WORDS[language])})
 
 
 def preview(numbers: str, target: str, language: str) -> str:

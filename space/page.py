@@ -36,6 +36,11 @@ def thought(text: str, words: Words, thinking: bool = False) -> str:
     return f'<div class="thought">{escape(text.strip())}{caret}</div>'
 
 
+def waiting(words: Words) -> str:
+    """What stands in for the thought while the model answers somebody else."""
+    return f'<p class="empty">{escape(words.waiting)}<span class="caret"></span></p>'
+
+
 def meter(piece: Piece, words: Words) -> str:
     """Tokens, seconds and tokens a second."""
     rate = piece.n_tokens / piece.seconds if piece.seconds else 0.0
@@ -76,9 +81,10 @@ def footer(source: Source, commit: str | None, words: Words) -> str:
     name = source.path_or_id if source.revision else source.name.rstrip("/").split("/")[-1]
     parts = [f"{escape(words.model)} <code>{escape(name)}</code>"]
     if source.revision:
-        parts.append(f"{escape(words.revision)} <code>{escape(source.revision)}</code>")
+        shown = source.revision[:12] if len(source.revision) == 40 else source.revision
+        parts.append(f"{escape(words.revision)} <code>{escape(shown)}</code>")
     if commit and commit != source.revision:
-        parts.append(f"commit <code>{escape(commit[:10])}</code>")
+        parts.append(f"commit <code>{escape(commit[:12])}</code>")
     return f"<p>{' · '.join(parts)} · countdown-r1</p>"
 
 

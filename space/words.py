@@ -21,6 +21,7 @@ class Words:
     exact: str
     thinking: str
     thinking_empty: str
+    waiting: str
     right: str
     wrong: str
     stopped: str
@@ -50,6 +51,7 @@ EN = Words(
     exact="Show an exact solution",
     thinking="Thinking",
     thinking_empty="The model's thinking appears here, word by word, while it works.",
+    waiting="Waiting for the model …",
     right="Right",
     wrong="Wrong",
     stopped="Stopped",
@@ -78,6 +80,7 @@ ZH = Words(
     exact="显示精确解",
     thinking="思考过程",
     thinking_empty="模型思考时，文字会逐字出现在这里。",
+    waiting="正在等待模型 …",
     right="正确",
     wrong="错误",
     stopped="已停止",

@@ -235,7 +235,7 @@ def test_the_card_of_a_dataset_lists_models_once_and_names_its_repository() -> N
     assert 'load_dataset("me/Countdown-r1-zero"' in dataset_card('load_dataset("NAMESPACE/Countdown-r1-zero")', LINKS)
     first = dataset_card(original, LINKS)
     other = dataset_card(original, Links("me/Countdown-r1-zero", "me/countdown-r1-other", "me/x"), first)
-    assert first.startswith(original.rstrip()) and first.count("## Models trained on it") == 1
+    assert first.startswith(original.rstrip()) and first.count("# Models trained on it") == 1
     assert other.count("](/me/countdown-r1-toy)") == other.count("](/me/countdown-r1-other)") == 1
     assert dataset_card(original, LINKS, other) == other, "publishing again in turns changes nothing"
     assert dataset_card(first, LINKS, first) == first

@@ -182,9 +182,9 @@ def test_nothing_is_missed_or_cut_at_the_edge_of_a_block(tmp_path: Path, edge: i
     assert scan(tmp_path) == [Finding("edge.txt", 1, "Hugging Face token", mask(HF))]
 
 
-def test_a_hundred_megabytes_on_one_line_take_seconds(tmp_path: Path) -> None:
+def test_forty_megabytes_on_one_line_take_seconds(tmp_path: Path) -> None:
     with (tmp_path / "long.jsonl").open("w") as file:
-        for _ in range(100):
+        for _ in range(40):
             file.write('{"text": "' + "(1 + 2) * 3 = 9, so far so good. " * 31_000 + '"}')
         file.write(HF)
     assert [finding.kind for finding in scan(tmp_path)] == ["Hugging Face token"]
@@ -192,7 +192,7 @@ def test_a_hundred_megabytes_on_one_line_take_seconds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hostile", ["a", "a.", "a@", "-", "eyJ", "sk-", "hf_", "password=", "/home/", "-----BEGIN A "])
 def test_hostile_text_is_scanned_in_linear_time(tmp_path: Path, hostile: str) -> None:
-    (tmp_path / "hostile.txt").write_text(hostile * (2_000_000 // len(hostile)) + HF[:2])
+    (tmp_path / "hostile.txt").write_text(hostile * (1_000_000 // len(hostile)) + HF[:2])
     assert isinstance(scan(tmp_path), list)
 
 

@@ -83,7 +83,7 @@ def _step(path: Path) -> int:
 def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
     """The first ``n`` rows of a split, languages taking turns. Raises ``InputError`` when there are fewer."""
     languages = [questions.language] if questions.language else ["en", "zh"]
-    sources = [list(load(questions.dataset, language, split)) for language in languages]
+    sources = [load(questions.dataset, language, split).to_list() for language in languages]
     mixed: list[Row] = [
         dict(sources[index % len(sources)][index], language=languages[index % len(sources)])
         for index in range(min(n, *map(len, sources)))

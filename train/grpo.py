@@ -22,9 +22,11 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
+from .generation import sample, token_id
 from .recipe import Recipe, convert, nearest
 from .reward_functions import load_reward, recorded
 
+DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
 ZERO_STEPS = 3  # logged steps without any reward before a run is stopped
 
 
@@ -47,6 +49,14 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
         return GRPOConfig(**values | {"output_dir": str(out)})  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError) as error:
         raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
+
+
+def rows_needed(config: GRPOConfig) -> int | None:
+    """Puzzles that ``max_steps`` steps ask, None when the run goes by epochs; rendering more would be wasted."""
+    if config.max_steps <= 0:
+        return None
+    completions = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size
+    return config.max_steps * max(1, completions // (config.num_generations or 1))
 
 
 def prompt_rows(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -76,18 +86,46 @@ def run_grpo(
     earn no reward at all, since nothing could be learnt from them.
     """
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "runs")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked experimental
+    config = grpo_config(recipe, folder)
     functions = [load_reward(name) for name in recipe.rewards.functions]
     functions[0] = recorded(functions[0], folder / "completion_samples")
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=functions,  # pyright: ignore[reportArgumentType]
-        args=grpo_config(recipe, folder),
-        train_dataset=prompt_rows(rows, tokenizer),
+        args=config,
+        train_dataset=prompt_rows(rows[: rows_needed(config)], tokenizer),
         processing_class=tokenizer,
+        rollout_func=None if config.use_vllm or not _plain_sampling(config) else rollout,
         callbacks=[MetricsFile(folder / "metrics.jsonl"), RewardWatch()],
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
     return trainer
+
+
+def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+    """TRL's rollout function over ``generation.sample``: one completion per prompt, repeats included."""
+    tokenizer = trainer.processing_class
+    prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    was_training = model.training
+    model.eval()
+    completion_ids = sample(
+        model,
+        prompt_ids,
+        token_id(tokenizer, "eos_token"),
+        trainer.args.max_completion_length or DEFAULT_LENGTH,
+        trainer.args.temperature,
+    )
+    model.train(was_training)
+    return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+
+
+def _plain_sampling(config: GRPOConfig) -> bool:
+    """Whether ``rollout`` can serve: sampling shaped by a temperature alone, all weights in this process."""
+    shaped = config.top_p != 1.0 or config.top_k or config.min_p or config.repetition_penalty != 1.0
+    elsewhere = config.use_transformers_continuous_batching or config.deepspeed or config.fsdp
+    return not (shaped or elsewhere or config.generation_kwargs)
 
 
 class MetricsFile(TrainerCallback):

@@ -70,8 +70,10 @@ def _configuration(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         f"on {processes} process(es)"
         + ("" if completions % generations == 0 else ": make it a multiple of num_generations"),
     )
-    yield generations > 1, f"num_generations is {generations}" + (
-        "" if generations > 1 else ": a group of one has no advantage, use 2 or more"
+    yield (
+        generations > 1,
+        f"num_generations is {generations}"
+        + ("" if generations > 1 else ": a group of one has no advantage, use 2 or more"),
     )
 
 

@@ -72,7 +72,7 @@ def train(
 
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:
     """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all."""
-    columns = [list(load(dataset, language, "train")) for language in languages]
+    columns = [load(dataset, language, "train").to_list() for language in languages]
     return [row for rows in zip(*columns, strict=True) for row in rows]
 
 

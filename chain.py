@@ -110,8 +110,7 @@ def serve(chain: Chain, port: int, echo: Echo) -> None:
 
     published = json.loads((chain.out / "published" / "published.json").read_text(encoding="utf-8"))
     model = published["model"]
-    echo(f"Space: http://127.0.0.1:{port} (Ctrl-C ends it)")
-    serve_space(f"{model['id']}@{model['revision']}", port=port)
+    serve_space(f"{model['id']}@{model['revision']}", port=port, echo=echo)
 
 
 def summary(out: Path) -> str:

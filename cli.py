@@ -64,7 +64,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 @main.command("build-dataset")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--rows", default=10_000, show_default=True, help="Puzzles to generate.")
+@click.option("--rows", type=int, help="Puzzles to write [default: 10000 generated ones, or all of --source].")
 @click.option("--numbers", "counts", default="3,4", show_default=True, help="Numbers per puzzle.")
 @click.option("--languages", default="en,zh", show_default=True, help="Prompt languages.")
 @click.option("--seed", default=0, show_default=True)
@@ -76,7 +76,7 @@ def numbers(text: str) -> tuple[int, ...]:
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def build_dataset(
     out: Path,
-    rows: int,
+    rows: int | None,
     counts: str,
     languages: str,
     seed: int,
@@ -229,7 +229,7 @@ def publish(run_folder: Path, namespace: str, hub_name: str, public: bool, dry_r
     """
     if public and not dry_run:
         click.confirm("Everything in this run becomes public. Go on?", abort=True)
-    hub = connect(hub_name)
+    hub = connect(hub_name, write=not dry_run)
     from .publish.publish import publish as publish_run
 
     published = publish_run(
@@ -352,17 +352,17 @@ def read_recipe(
     return recipe.with_rewards(rewards) if rewards else recipe
 
 
-def connect(hub_name: str) -> Any:
+def connect(hub_name: str, *, write: bool = True) -> Any:
     """The Hub to talk to; before anything imports its clients, which read their endpoint at import."""
     from .hub import connect as connect_hub
 
-    return connect_hub(hub_name)
+    return connect_hub(hub_name, write=write)
 
 
 def connect_if_remote(names: str, hub_name: str) -> None:
     """Connect when a Hub other than the real one was named; nothing to do for local folders."""
     if hub_name != "hub" and names:
-        connect(hub_name)
+        connect(hub_name, write=False)
 
 
 def finish(written: object, quiet: bool = False) -> None:

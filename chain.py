@@ -7,7 +7,9 @@ failed. ``recipe.yaml`` in the run's folder says which recipe it belongs to.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from .manifest import FILE_NAME, damaged_files
 if TYPE_CHECKING:
     from .train.recipe import Recipe
 
-Echo = Callable[[str], object]
+Echo = Callable[[str], None]
 STAGES = ("dataset", "model", "evaluation", "published")
 
 
@@ -136,9 +138,16 @@ def summary(out: Path) -> str:
         f"thinking    {base['mean_tokens']:.0f}  ->  {best['mean_tokens']:.0f} tokens on average",
         f"Ahas        {best['ahas']['solved']} true ones; the cold start it began from had {base['ahas']['solved']}",
         "published   " + "\n            ".join(repo["url"] for repo in published["repos"]),
-        f"open        countdown-r1 hub   shows the rehearsal Hub; countdown-r1 space --model {out / 'model'}",
+        f"look        {_program()} hub    (what was published, card by card)",
+        f"play        {_program()} space --model {out / 'model'}",
     ]
     return "\n".join(lines)
+
+
+def _program() -> str:
+    """How this program was called, so that the hint can be pasted."""
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "countdown-r1" else "countdown-r1"
 
 
 def _rate(model: dict[str, Any], kind: str) -> str:

@@ -275,7 +275,9 @@ def solve(
     connect_if_remote(model, hub_name)
     from .space.terminal import solve as solve_puzzle
 
-    verdict = solve_puzzle(numbers(" ".join(nums)), target, model, language, seed=seed, show_solution=show_solution)
+    verdict = solve_puzzle(
+        list(numbers(" ".join(nums))), target, model, language, seed=seed, show_solution=show_solution
+    )
     sys.exit(0 if verdict.solved else 2)
 
 
@@ -318,7 +320,7 @@ def run(
 @click.option("--data", type=click.Path(path_type=Path), default=Path("outputs/rehearsal-hub"), show_default=True)
 def hub(port: int, data: Path) -> None:
     """Serve the rehearsal Hub on 127.0.0.1 until Ctrl-C: see what would be public before it is."""
-    from .rehearsal_hub import serve
+    from .rehearsal.server import serve
 
     serve(port=port, data=data)
 

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import rehearsal_client
 from .errors import HubError
 from .hub_errors import plain_errors, retried
 from .manifest import sha256
-from .rehearsal_client import TOKEN_VARIABLE
+from .rehearsal.client import TOKEN_VARIABLE, is_loopback, keep_in, recorded, start_or_join
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -57,15 +56,15 @@ def connect(target: str | None, *, data: Path = Path("outputs/rehearsal-hub"), w
     that does not answer, or libraries that were imported earlier and bound to another endpoint.
     """
     if target == REHEARSAL:
-        server = rehearsal_client.start_or_join(data)
+        server = start_or_join(data)
         hub = Hub(server.endpoint, server.token, rehearsal=True)
     else:
         endpoint = _endpoint(target)
-        loopback = rehearsal_client.is_loopback(endpoint)
+        loopback = is_loopback(endpoint)
         hub = Hub(endpoint, _loopback_token(endpoint, data) if loopback else None, loopback)
     _refuse_late(hub)
     if hub.rehearsal:
-        rehearsal_client.keep_in(hub.endpoint, hub.token or "", data)
+        keep_in(hub.endpoint, hub.token or "", data)
     else:
         hub = Hub(hub.endpoint, _token_variable() or _user_token(hub.endpoint), rehearsal=False)
         os.environ["HF_ENDPOINT"] = hub.endpoint
@@ -84,7 +83,7 @@ def _endpoint(target: str | None) -> str:
 
 def _loopback_token(endpoint: str, data: Path) -> str:
     """For a loopback address: from the environment or the rehearsal folder, never the user's own."""
-    running = rehearsal_client.recorded(data)
+    running = recorded(data)
     token = running.token if running and running.endpoint == endpoint else _token_variable()
     if not token:
         raise HubError(f"no token for {endpoint}, which {data} does not belong to: set {TOKEN_VARIABLE}")
@@ -181,7 +180,7 @@ def push_folder(
     connection it is compared anew: two writers never mix, and a commit whose answer was lost is not repeated.
     """
     files = _local_files(folder, allow_patterns)
-    with _plain_errors(hub, f"pushing {folder} to {repo_id}"):
+    with _plain_errors(hub, f"pushing to {repo_id} at {revision}"):
         retried(lambda: _ensure_branch(hub, repo_id, repo_type, revision))
         return retried(lambda: _push_once(hub, repo_id, repo_type, files, revision, message))
 
@@ -259,14 +258,14 @@ def verify_folder(
     files = _local_files(folder, allow_patterns)
     with tempfile.TemporaryDirectory(prefix="countdown-r1-verify-") as name:
         got = Path(name) / "files"
-        with _plain_errors(hub, f"reading {repo_id} back"):
+        with _plain_errors(hub, f"reading {repo_id} at {revision} back"):
             retried(lambda: _download(hub, repo_id, repo_type, revision, got, Path(name) / "cache"))
         expected = {name: sha256(path) for name, path in files.items()}
         found = {name: sha256(path) for name, path in _downloaded(got, expected).items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "is not in the folder" if name not in expected else "differs"
-            raise HubError(f"{web_url(hub, repo_id, repo_type, revision)}: {name} {state}; push {folder} again")
+            state = "is missing" if name not in found else "differs" if name in expected else "should not be there"
+            raise HubError(f"{repo_id} at {revision}: {name} {state}; publish again, which sends only what differs")
     return expected
 
 

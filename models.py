@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SHIPPED = {"tiny": Path(__file__).parent / "train" / "tiny"}
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
+_LARGE_BYTES = 200 * 2**20
 _MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -81,6 +82,7 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     if not (folder / "config.json").is_file():
         inside = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
         raise StageError(f"{name} is not a model: it has no config.json{inside}")
+    _show_bars(folder)
     try:
         tokenizer = _load_tokenizer(folder)
         model, missing = _load_weights(folder, device)
@@ -91,6 +93,14 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     if missing:
         raise StageError(f"{name}: the checkpoint lacks {len(missing)} weights ({missing[0]}, ...); {_AGAIN}")
     return model, tokenizer
+
+
+def _show_bars(folder: Path) -> None:
+    """Progress bars of transformers' own for weights that take a while, none for those that load at once."""
+    from transformers.utils import logging
+
+    large = sum(file.stat().st_size for file in folder.glob("*.safetensors")) > _LARGE_BYTES
+    (logging.enable_progress_bar if large else logging.disable_progress_bar)()
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from .rehearsal_card import card_data, validate_card
-from .rehearsal_request import (
+from .card import card_data, validate_card
+from .request import (
     authorized,
     body_of,
     commit_of,
@@ -32,7 +32,7 @@ from .rehearsal_request import (
     text_of,
     wanted,
 )
-from .rehearsal_store import KINDS, Commit, Entry, Refused, Repo, Store, check_path, check_ref
+from .store import KINDS, Commit, Entry, Refused, Repo, Store, check_path, check_ref
 
 USER = "rehearsal"
 _PAGE, _EXPANDED_PAGE = 1000, 50

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import HubError
+from ..errors import HubError
 
 START_SECONDS = 60.0
+TAKEN_STATUS = os.EX_TEMPFAIL  # how a server ends when another one holds its folder
 TOKEN_VARIABLE = "COUNTDOWN_R1_HUB_TOKEN"
 _PUBLIC_HOST = "huggingface.co"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must never see loopback traffic
@@ -43,16 +44,25 @@ def recorded(data: Path) -> Server | None:
         return None
 
 
+def unusable(data: Path, error: OSError) -> HubError:
+    return HubError(f"the rehearsal Hub cannot use {data}: {error.strerror}; choose another folder")
+
+
 def start_or_join(data: Path) -> Server:
-    """The server on ``data``: the running one, which then also waits for this process, or a new one."""
-    deadline, process = time.monotonic() + START_SECONDS, None
+    """The server on ``data``: the running one, which then also waits for this process, or a new one.
+
+    A server that is about to end refuses to wait, yet holds its folder a moment longer: a new one is started
+    until one stays or another process's can be joined.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    process: subprocess.Popen[bytes] | None = None
     while time.monotonic() < deadline:
         server = recorded(data)
         if server and _joins(server):
             return server
-        if process is None:
+        if process is None or process.poll() == TAKEN_STATUS:
             process = _start(data)
-        elif process.poll() is not None and not _is_taken(data):
+        elif process.poll() is not None:
             raise HubError(f"the rehearsal Hub did not start: {_last_line(data / 'server.log')}")
         time.sleep(0.1)
     raise HubError(
@@ -67,10 +77,10 @@ def _start(data: Path) -> subprocess.Popen[bytes]:
     """
     try:
         data.mkdir(parents=True, exist_ok=True)
-        log = (data / "server.log").open("wb")
+        log = (data / "server.log").open("ab")  # a server that ends just now may still write there
     except OSError as error:
-        raise HubError(f"the rehearsal Hub cannot use {data}: {error.strerror}; choose another folder") from error
-    command = [sys.executable, "-P", "-m", "countdown_r1.rehearsal_hub", "--data", str(data)]
+        raise unusable(data, error) from error
+    command = [sys.executable, "-P", "-m", "countdown_r1.rehearsal", "--data", str(data)]
     command += ["--parent-pid", str(os.getpid())]
     with log:
         return subprocess.Popen(
@@ -88,11 +98,6 @@ def _joins(server: Server) -> bool:
             return response.status == 200
     except (urllib.error.URLError, OSError, ValueError):
         return False
-
-
-def _is_taken(data: Path) -> bool:
-    """Whether our server ended because another one holds the folder (two commands started at once)."""
-    return "another rehearsal Hub serves" in _last_line(data / "server.log")
 
 
 def _last_line(path: Path) -> str:

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from . import rehearsal_card
-from .rehearsal_request import read_text, store_of
-from .rehearsal_store import KINDS, Commit, Refused, Repo, Store
-from .rehearsal_templates import BASE, INDEX, MISSING, REPO, STYLE
+from . import card
+from .request import read_text, store_of
+from .store import KINDS, Commit, Refused, Repo, Store
+from .templates import BASE, INDEX, MISSING, REPO, STYLE
 
 MAX_COMMITS_SHOWN = 50
 _IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"}
@@ -79,7 +79,7 @@ def index(request: Request) -> Response:
 
 def _listed(store: Store, repo: Repo) -> tuple[Repo, Commit, str]:
     commit = store.resolve(repo, "main")
-    data = rehearsal_card.card_data(read_text(store, commit, "README.md"))
+    data = card.card_data(read_text(store, commit, "README.md"))
     summary = data.get("short_description") or data.get("pretty_name") or data.get("title") or ""
     return repo, commit, str(summary)[:200]
 
@@ -100,9 +100,9 @@ def repo_page(request: Request) -> Response:
         commit=commit,
         files_url=files_url,
         refs=[(kind, _refs(repo, f"refs/{folder}/")) for kind, folder in (("Branches", "heads"), ("Tags", "tags"))],
-        rows=rehearsal_card.rows(rehearsal_card.card_data(readme)),
-        problems=[text for texts in rehearsal_card.validate_card(readme, repo_type) for text in texts],
-        card=rehearsal_card.rendered(readme, files_url) if readme else None,
+        rows=card.rows(card.card_data(readme)),
+        problems=[text for texts in card.validate_card(readme, repo_type) for text in texts],
+        card=card.rendered(readme, files_url) if readme else None,
         files=sorted(commit.tree.items()),
         commits=list(islice(store.history(repo, commit), MAX_COMMITS_SHOWN)),
     )

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .rehearsal_store import Commit, Refused, Repo, Store
+from .store import Commit, Refused, Repo, Store
 
 MAX_JSON_BYTES = 16 * 2**20
 

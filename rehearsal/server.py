@@ -1,16 +1,13 @@
 """The rehearsal Hub: a server on 127.0.0.1 that huggingface_hub, datasets and transformers take for the Hub.
 
-    python -m countdown_r1.rehearsal_hub --data DIR [--port N] [--parent-pid PID]
-
-It keeps repositories in DIR (rehearsal_store.py), answers the Hub's API (rehearsal_api.py, rehearsal_upload.py,
-rehearsal_spaces.py, over rehearsal_request.py) and shows them as web pages (rehearsal_pages.py). It has a token
-of its own in DIR/token; any other token is refused, so a client that sends the user's own is found out:
-DIR/requests.jsonl notes for each request whose token came, by digest.
+It keeps repositories in one folder (store.py), answers the Hub's API (api.py, upload.py, spaces.py, over request.py)
+and shows them as web pages (pages.py). It has a token of its own in the folder's ``token``; any other token is
+refused, so a client that sends the user's own is found out: ``requests.jsonl`` notes for each request whose token
+came, by digest.
 """
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import hashlib
 import hmac
@@ -19,7 +16,6 @@ import os
 import re
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,41 +32,72 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import rehearsal_api, rehearsal_pages, rehearsal_spaces, rehearsal_upload
-from .errors import HubError
-from .rehearsal_client import recorded
-from .rehearsal_request import json_of, need_token
-from .rehearsal_store import Refused, Store, now
+from ..errors import HubError
+from . import api, pages, spaces, upload
+from .client import recorded, unusable
+from .request import json_of, need_token
+from .store import Refused, Store, now
 
 HOST = "127.0.0.1"
 _WATCH_SECONDS = 0.5
 _MAX_LOG_BYTES = 20 * 2**20
 
 
-def make_app(store: Store, token: str, clients: set[int] | None = None) -> Starlette:
-    """The whole Hub as an ASGI application over ``store``. ``clients``: processes the server lives for."""
+class FolderTaken(HubError):
+    """Another server holds the folder."""
+
+
+@dataclass
+class Clients:
+    """The processes that a server lives for; one started for nobody has none, and lives until Ctrl-C."""
+
+    server: uvicorn.Server
+    pids: set[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, pid: int) -> bool:
+        """Whether the server lives for ``pid`` as well from now on; False once it is going to end."""
+        with self.lock:
+            if self.pids:
+                self.pids.add(pid)
+            return not self.server.should_exit
+
+    def watch(self) -> None:
+        """Stop the server as soon as none of the processes is left."""
+        while not self._ended():
+            time.sleep(_WATCH_SECONDS)
+
+    def _ended(self) -> bool:
+        with self.lock:  # nobody is added between the look and the decision
+            self.server.should_exit |= not any(is_alive(pid) for pid in self.pids)
+            return self.server.should_exit
+
+
+def make_app(store: Store, token: str) -> Starlette:
+    """The whole Hub as an ASGI application over ``store``."""
     routes = [
         Route("/api/rehearsal/clients", add_client, methods=["POST"]),
-        *rehearsal_spaces.routes(),
-        *rehearsal_upload.routes(),
-        *rehearsal_api.routes(),
-        *rehearsal_pages.routes(),
+        *spaces.routes(),
+        *upload.routes(),
+        *api.routes(),
+        *pages.routes(),
     ]
     handlers: dict[Any, Any] = {Refused: refuse, HTTPException: not_routed, OSError: disk_failed}
     handlers[ClientDisconnect] = cut_off
     app = Starlette(routes=routes, exception_handlers=handlers)
-    app.state.store, app.state.token, app.state.clients = store, token, clients if clients is not None else set()
+    app.state.store, app.state.token, app.state.clients = store, token, None
     return app
 
 
 async def add_client(request: Request) -> Response:
-    """Another process that uses this server: it lives until the last of them is gone."""
+    """Another process that uses this server: it lives until the last of them is gone, and takes no more then."""
     need_token(request)
     pid = (await json_of(request)).get("pid")
     if not isinstance(pid, int) or pid < 1 or not is_alive(pid):
         raise Refused(400, "'pid' is not a running process")
-    if request.app.state.clients:
-        request.app.state.clients.add(pid)
+    clients: Clients | None = request.app.state.clients
+    if clients and not clients.add(pid):
+        raise Refused(503, "This server is about to end")
     return JSONResponse({})
 
 
@@ -78,7 +105,7 @@ async def refuse(request: Request, error: Exception) -> Response:
     """An error as the Hub words it: headers for its clients, a page for a browser."""
     refused = error if isinstance(error, Refused) else Refused(500, "Internal error")
     if _is_page(request):
-        return rehearsal_pages.page("missing", refused.status, title="Not here", message=refused.message)
+        return pages.page("missing", refused.status, title="Not here", message=refused.message)
     message = re.sub(r"[^\x20-\x7e]", "?", refused.message)
     headers = refused.headers | {"X-Error-Message": message}
     if refused.code:
@@ -169,17 +196,18 @@ def serve(
     """
     if host != HOST:
         raise HubError(f"the rehearsal Hub listens on {HOST} only, not on {host}: its pages need no password")
-    data.mkdir(parents=True, exist_ok=True)
     with _only_server(data), _bound(data, port) as listener:
         token, port = _token(data), listener.getsockname()[1]
-        store, clients = Store(data), {parent_pid} if parent_pid else set()
+        store = Store(data)
         store.collect_garbage()
         with _request_log(data).open("a", encoding="utf-8") as log:
-            door = Door(make_app(store, token, clients), token, port, log)
-            server = uvicorn.Server(_settings(door))
+            app = make_app(store, token)
+            server = uvicorn.Server(_settings(Door(app, token, port, log)))
+            app.state.clients = clients = Clients(server, {parent_pid} if parent_pid else set())
             address = f"http://{HOST}:{port}"
             store.write_json(data / "server.json", {"pid": os.getpid(), "port": port, "endpoint": address})
-            threading.Thread(target=_watch, args=(server, clients), daemon=True).start()
+            if parent_pid:
+                threading.Thread(target=clients.watch, daemon=True).start()
             announce(address)
             with suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
                 server.run(sockets=[listener])
@@ -202,14 +230,19 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
 
 @contextmanager
 def _only_server(data: Path) -> Iterator[None]:
-    """A lock that ends with the process, however it ends."""
-    with (data / "lock").open("w") as file:
+    """The folder, made when it is missing, under a lock that ends with the process, however it ends."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = (data / "lock").open("w")
+    except OSError as error:
+        raise unusable(data, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             running = recorded(data)
             address = running.endpoint if running else "an address it has not written yet"
-            raise HubError(f"another rehearsal Hub serves {data} already, at {address}") from None
+            raise FolderTaken(f"another rehearsal Hub serves {data} already, at {address}") from None
         yield
 
 
@@ -220,9 +253,9 @@ def _bound(data: Path, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port or _last_port(data)))
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # OverflowError: beyond 65535
             if port:
-                reason = error.strerror or error
+                reason = getattr(error, "strerror", None) or error
                 raise HubError(f"port {port} cannot be used ({reason}); choose another with --port") from None
             listener.bind((HOST, 0))
         listener.listen(128)
@@ -256,15 +289,6 @@ def _request_log(data: Path) -> Path:
     return path
 
 
-def _watch(server: uvicorn.Server, clients: set[int]) -> None:
-    """Stop the server when it was started for processes and none of them is left."""
-    if not clients:
-        return
-    while any(is_alive(pid) for pid in list(clients)):
-        time.sleep(_WATCH_SECONDS)
-    server.should_exit = True
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that ended but was not collected by its parent does not."""
     try:
@@ -277,20 +301,3 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except (OSError, IndexError):
         return True
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m countdown_r1.rehearsal_hub", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--host", default=HOST)
-    parser.add_argument("--parent-pid", type=int)
-    options = parser.parse_args()
-    try:
-        serve(options.data, options.port, host=options.host, parent_pid=options.parent_pid)
-    except HubError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .rehearsal_api import runtime
-from .rehearsal_request import authorized, json_of, need_token, repo_of, store_of, text_of
-from .rehearsal_store import Commit, Refused, Repo, Store, now
+from .api import runtime
+from .request import authorized, json_of, need_token, repo_of, store_of, text_of
+from .store import Commit, Refused, Repo, Store, now
+
+_SETTINGS = ("runtime", "hardware", "sleeptime", "variables", "secrets", "restart", "pause")
 
 
 async def space_setting(request: Request) -> Response:
     """Hardware, sleep time, variables and the names of secrets; pause and restart change nothing here."""
-    repo, what, store = repo_of(request), request.path_params["what"], store_of(request)
+    repo, what, store = repo_of(request), request.scope["path"].rpartition("/")[2], store_of(request)
     if request.method == "GET":
         return JSONResponse(_space_answer(repo, what, store.resolve(repo, "main")))
     need_token(request)
@@ -141,12 +143,12 @@ async def remove_item(request: Request) -> Response:
 
 
 def routes() -> list[Route]:
-    one = "/api/collections/{namespace}/{slug}"
+    one, space = "/api/collections/{namespace}/{slug}", "/api/spaces/{namespace}/{name}"
     return [
         Route("/api/collections", list_collections, methods=["GET"]),
         Route("/api/collections", create_collection, methods=["POST"]),
         Route(one, one_collection, methods=["GET", "PATCH", "DELETE"]),
         Route(f"{one}/items", add_item, methods=["POST"]),
         Route(f"{one}/items/{{item}}", remove_item, methods=["DELETE"]),
-        Route("/api/spaces/{namespace}/{name}/{what}", space_setting, methods=["GET", "POST", "DELETE"]),
+        *(Route(f"{space}/{what}", space_setting, methods=["GET", "POST", "DELETE"]) for what in _SETTINGS),
     ]

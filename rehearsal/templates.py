@@ -1,4 +1,4 @@
-"""Jinja templates and the style sheet of the rehearsal Hub's pages (rehearsal_pages.py fills them in, escaped)."""
+"""Jinja templates and the style sheet of the rehearsal Hub's pages (pages.py fills them in, escaped)."""
 
 BASE = """<!doctype html>
 <html lang="en">

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .rehearsal_request import (
+from .request import (
     body_of,
     commit_of,
     json_of,
@@ -37,7 +37,7 @@ from .rehearsal_request import (
     text_of,
     wanted,
 )
-from .rehearsal_store import Change, Entry, Refused, Store, check_path
+from .store import Change, Entry, Refused, Store, check_path
 
 MAX_COMMIT_BYTES = 512 * 2**20
 MAX_TITLE_CHARS, MAX_MESSAGE_CHARS = 500, 65_536

@@ -1,6 +1,7 @@
 """The rehearsal Hub before its real clients, and before hostile ones."""
 
 import base64
+import fcntl
 import hashlib
 import http.client
 import json
@@ -14,17 +15,19 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from countdown_r1.rehearsal_card import card_data, rendered, validate_card
-from countdown_r1.rehearsal_hub import Door, make_app
-from countdown_r1.rehearsal_store import Store
+from countdown_r1.rehearsal.card import card_data, rendered, validate_card
+from countdown_r1.rehearsal.client import TAKEN_STATUS, start_or_join
+from countdown_r1.rehearsal.server import Clients, Door, make_app
+from countdown_r1.rehearsal.store import Store
 
 CONFORMANCE = Path(__file__).with_name("hub_conformance.py")
 TOKEN_OF_THE_TESTS = "hf_rehearsal_of_the_tests"
@@ -84,7 +87,7 @@ def file_line(path: str, content: bytes) -> dict[str, Any]:
 
 def start(data: Path, *options: str) -> Server:
     """A server on ``data`` that ends with this process at the latest."""
-    command = [sys.executable, "-m", "countdown_r1.rehearsal_hub", "--data", str(data)]
+    command = [sys.executable, "-m", "countdown_r1.rehearsal", "--data", str(data)]
     command += ["--parent-pid", str(os.getpid()), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -104,6 +107,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start(tmp_path_factory.mktemp("hub"))
     yield running
     stop(running)
+
+
+@contextmanager
+def serving(app: ASGIApp, door: Door) -> Iterator[str]:
+    """Serve ``app``, which ends in ``door``, from a thread of this process; yields its address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # before the thread gets that far, a client waits instead of being refused
+        door.port = listener.getsockname()[1]
+        running = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", http="h11"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{door.port}"
+        finally:
+            running.should_exit = True
+            thread.join(10)
 
 
 def client(server: Server, script: str, **extra: str) -> str:
@@ -132,16 +152,9 @@ def test_the_conformance_script_finds_a_hub_that_ignores_range(tmp_path: Path) -
         kept = [pair for pair in scope["headers"] if pair[0].lower() != b"range"]
         await door(dict(scope) | {"headers": kept}, receive, send)
 
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    door.port = listener.getsockname()[1]
-    lying = uvicorn.Server(uvicorn.Config(without_range, log_level="warning", lifespan="off", http="h11"))
-    thread = threading.Thread(target=lying.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    command = [sys.executable, str(CONFORMANCE), "--endpoint", f"http://127.0.0.1:{door.port}"]
-    done = subprocess.run([*command, "--token", TOKEN_OF_THE_TESTS], capture_output=True, text=True, check=False)
-    lying.should_exit = True
-    thread.join(10)
+    with serving(without_range, door) as endpoint:
+        command = [sys.executable, str(CONFORMANCE), "--endpoint", endpoint, "--token", TOKEN_OF_THE_TESTS]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert failed == ["FAILED  range gives 206 and the part: AssertionError: 200"]
@@ -256,6 +269,23 @@ def test_spaces_and_collections_answer_their_client(server: Server) -> None:
     assert b"very-secret-value" not in stored
 
 
+def test_a_space_lists_its_branches_and_tags(server: Server) -> None:
+    printed = client(
+        server,
+        """
+        from huggingface_hub import HfApi
+        api, space = HfApi(), "rehearsal/space-with-refs"
+        api.create_repo(space, repo_type="space", space_sdk="gradio")
+        api.create_branch(space, repo_type="space", branch="next")
+        api.create_tag(space, repo_type="space", tag="v1.0")
+        refs = api.list_repo_refs(space, repo_type="space")
+        print([ref.name for ref in refs.branches], [ref.name for ref in refs.tags])
+        """,
+    )
+    assert printed.splitlines() == ["['main', 'next'] ['v1.0']"]
+    assert server.ask("GET", "/api/spaces/rehearsal/space-with-refs/unheard-of")[0] == 404
+
+
 def test_a_killed_server_comes_back_with_every_acknowledged_commit(tmp_path: Path) -> None:
     acknowledged: dict[str, str] = {}
     for round_number in range(2):
@@ -299,16 +329,62 @@ def test_the_server_ends_with_the_process_it_was_started_for(tmp_path: Path) -> 
     parent.communicate()
 
 
-def test_a_busy_port_another_host_and_a_second_server_are_one_line_errors(server: Server, tmp_path: Path) -> None:
+def test_a_server_takes_no_process_on_once_its_last_one_is_gone() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    clients = Clients(uvicorn.Server(uvicorn.Config("unused")), {parent.pid})
+    assert clients.add(os.getpid())
+    clients.pids.remove(os.getpid())
+    parent.communicate()
+    clients.watch()
+    assert clients.server.should_exit
+    assert not clients.add(os.getpid())
+
+
+def test_a_client_refused_by_a_server_about_to_end_starts_a_new_one_once_the_folder_is_free(tmp_path: Path) -> None:
+    ending = uvicorn.Server(uvicorn.Config("unused"))
+    ending.should_exit = True
+    app = make_app(Store(tmp_path / "old"), TOKEN_OF_THE_TESTS)
+    app.state.clients = Clients(ending, {os.getpid()})
+    door = Door(app, TOKEN_OF_THE_TESTS, 0)
+    (tmp_path / "token").write_text(TOKEN_OF_THE_TESTS)
+    with (tmp_path / "lock").open("w") as lock, serving(door, door) as old:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(1.5, lock.close).start()  # by then a first new server has found the folder taken
+        (tmp_path / "server.json").write_text(json.dumps({"endpoint": old, "port": door.port, "pid": os.getpid()}))
+        refused = Server(None, old, TOKEN_OF_THE_TESTS, tmp_path)
+        assert refused.ask("POST", "/api/rehearsal/clients", {"pid": os.getpid()})[0] == 503
+        joined = start_or_join(tmp_path)
+        assert joined.endpoint != old
+        assert Server(None, joined.endpoint, joined.token, tmp_path).ask("GET", "/api/whoami-v2")[0] == 200
+    os.kill(json.loads((tmp_path / "server.json").read_text())["pid"], signal.SIGTERM)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.45, 0.55, 0.7])
+def test_a_client_that_comes_as_the_last_one_goes_gets_a_server_that_stays(tmp_path: Path, seconds: float) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    start(tmp_path, "--parent-pid", str(parent.pid))
+    parent.communicate()
+    time.sleep(seconds)
+    joined = start_or_join(tmp_path)
+    time.sleep(1.2)  # longer than a server that ends takes to end
+    assert Server(None, joined.endpoint, joined.token, tmp_path).ask("GET", "/api/whoami-v2")[0] == 200
+    os.kill(json.loads((tmp_path / "server.json").read_text())["pid"], signal.SIGTERM)
+
+
+def test_a_bad_port_folder_or_host_and_a_second_server_are_one_line_errors(
+    server: Server, tmp_path: Path
+) -> None:
     port = server.endpoint.rsplit(":", 1)[1]
-    for options, expected in (
-        (["--data", str(tmp_path), "--port", port], f"port {port} cannot be used"),
-        (["--data", str(tmp_path), "--host", "0.0.0.0"], "listens on 127.0.0.1 only, not on 0.0.0.0"),
-        (["--data", str(server.data)], "another rehearsal Hub serves"),
+    for options, status, expected in (
+        (["--data", str(tmp_path), "--port", port], 1, f"port {port} cannot be used"),
+        (["--data", str(tmp_path), "--port", "99999"], 1, "port 99999 cannot be used"),
+        (["--data", str(server.data / "token")], 1, "cannot use"),
+        (["--data", str(tmp_path), "--host", "0.0.0.0"], 1, "listens on 127.0.0.1 only, not on 0.0.0.0"),
+        (["--data", str(server.data)], TAKEN_STATUS, "another rehearsal Hub serves"),
     ):
-        command = [sys.executable, "-m", "countdown_r1.rehearsal_hub", *options]
+        command = [sys.executable, "-m", "countdown_r1.rehearsal", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
         assert done.stderr.startswith("error: "), done.stderr
         assert expected in done.stderr
 

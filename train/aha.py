@@ -24,7 +24,10 @@ CUES = re.compile(
     r"突然(?:意识到|想到|发现)|等等|等一下|重新(?:考虑|检查|思考)",
     re.IGNORECASE,
 )
-_CLAIM = re.compile(r"= ?(-?[0-9]+)(?![0-9])")
+_CLAIM = re.compile(
+    r"= ?(-?[0-9]+)(?!\.?[0-9]| ?[-+*/×÷] ?[0-9(])"
+)  # a whole result: not 20.5, nor the 74 of = 74 / 66
+_FIELDS = ("test_id", "generation", "target", "score")
 
 
 @dataclass(frozen=True)
@@ -82,19 +85,33 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":
-            return [_sample(number, part) for number, part in enumerate(text.split("\n==============\n")[1:])]
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError) as error:
+            return _samples(text)
+        return [_record(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is neither evaluation records nor completion samples: {error}") from error
+
+
+def _record(line: str) -> dict[str, Any]:
+    record = json.loads(line)
+    if not isinstance(record, dict) or not all(name in record for name in _FIELDS):
+        raise ValueError(f"a line is no object with {', '.join(_FIELDS)}")
+    return record
+
+
+def _samples(text: str) -> list[dict[str, Any]]:
+    parts = text.split("\n==============\n[reward ")
+    if len(parts) == 1:
+        raise ValueError("no sample starts with a line of = and its reward")
+    return [_sample(number, part) for number, part in enumerate(parts[1:])]
 
 
 def _sample(number: int, text: str) -> dict[str, Any]:
     head, _, body = text.partition("\n")
-    thought = body[body.rfind(THINK) + len(THINK) :] if THINK in body else body
+    thought = body[body.rfind(THINK) + len(THINK) :].rstrip("\n") if THINK in body else body
     targets = re.findall(r"(?:equals |等于)(-?[0-9]+)", body)
     return {
         "test_id": number,
-        "score": int("[reward 1]" in head),
+        "score": int(head == "1]"),
         "generation": thought,
         "target": int(targets[0]) if targets else 0,
         "checkpoint": "samples",

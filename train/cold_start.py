@@ -32,6 +32,7 @@ from .. import manifest
 from ..build_dataset.generate import generate
 from ..build_dataset.prompt import LANGUAGES, Template, chatml, load_template
 from ..game.puzzle import Puzzle
+from .generation import token_id
 from .recipe import ColdStart
 from .tokenizer import END, train_tokenizer
 from .traces import Habits, write_trace
@@ -53,7 +54,7 @@ class TraceRows(IterableDataset[dict[str, torch.Tensor]]):
         worker = get_worker_info()
         rng = Random(f"{self.settings.seed}/{worker.id if worker else 0}")
         samples = (self._tokens(*sample) for sample in write_samples(self.settings, self.puzzles, rng))
-        return _pack(samples, self.settings.row_tokens, self.tokenizer.pad_token_id)
+        return _pack(samples, self.settings.row_tokens, token_id(self.tokenizer, "pad_token"))
 
     def _tokens(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
         asked = self.tokenizer(prompt)["input_ids"]
@@ -106,8 +107,8 @@ def build_model(settings: ColdStart, tokenizer: PreTrainedTokenizerFast) -> Llam
         max_position_embeddings=settings.max_positions,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=token_id(tokenizer, "eos_token"),
+        pad_token_id=token_id(tokenizer, "pad_token"),
     )
     torch.manual_seed(settings.seed)
     return LlamaForCausalLM(config)

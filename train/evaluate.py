@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,17 @@ from tqdm import tqdm
 
 from .. import manifest, models
 from ..build_dataset.dataset import load
-from ..build_dataset.prompt import render
-from ..errors import InputError
+from ..build_dataset.prompt import LANGUAGES, render
+from ..build_dataset.schema import CHATML
+from ..errors import InputError, StageError
 from ..game.answer import judge, parse
 from ..game.puzzle import Puzzle, Verdict
-from .aha import summarise
+from .aha import find_ahas, summarise
 from .generation import Completion, Decoding, complete
 from .pictures import draw_evaluation
-from .statistics import paired_difference, wilson_interval
+from .summary import choose_best, paired, summarise_records
 
+LOGS = "logs"
 Row = Mapping[str, Any]
 Record = dict[str, Any]
 
@@ -58,22 +60,37 @@ def candidates_of(names: Iterable[str]) -> list[Candidate]:
         if (Path(name) / "recipe.yaml").is_file():
             candidates += run_candidates(Path(name))
         else:
-            label = re.sub(r"[^\w.@-]+", "-", Path(name).name if Path(name).is_dir() else name)
+            label = re.sub(r"[^\w.@-]+", "-", Path(name).resolve().name if Path(name).is_dir() else name)
             candidates.append(Candidate(label, name))
-    seen: Counter[str] = Counter()
-    for index, candidate in enumerate(candidates):
-        seen[candidate.label] += 1
-        if seen[candidate.label] > 1:
-            candidates[index] = replace(candidate, label=f"{candidate.label}-{seen[candidate.label]}")
-    return candidates
+    return _labelled_apart(candidates)
+
+
+def _labelled_apart(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates with a number behind every label that stands already for a folder."""
+    taken, apart = {LOGS}, []
+    for candidate in candidates:
+        names = chain([candidate.label], (f"{candidate.label}-{number}" for number in count(2)))
+        label = next(name for name in names if name not in taken)
+        taken.add(label)
+        apart.append(replace(candidate, label=label))
+    return apart
 
 
 def run_candidates(folder: Path) -> list[Candidate]:
-    """Base and checkpoints of a training folder."""
-    base = manifest.read(folder).results["base"]
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=_step)
-    first = str(folder / "base") if (folder / "base").is_dir() else base
-    return [Candidate("base", first, 0), *(Candidate(path.name, str(path), _step(path)) for path in checkpoints)]
+    """Base and checkpoints of a training folder; also its final weights when no checkpoint holds them.
+
+    Raises ``StageError`` when the folder is not a finished GRPO run's.
+    """
+    results = manifest.read(folder).results
+    if "base" not in results:
+        raise StageError(
+            f"{folder} was not written by GRPO: it has no base to compare with; name the models one by one"
+        )
+    first = str(folder / "base") if (folder / "base").is_dir() else results["base"]
+    checkpoints = [Candidate(path.name, str(path), _step(path)) for path in folder.glob("checkpoint-*")]
+    if results["steps"] not in [checkpoint.step for checkpoint in checkpoints]:
+        checkpoints.append(Candidate("final", str(folder), results["steps"]))
+    return [Candidate("base", first, 0), *sorted(checkpoints, key=lambda checkpoint: checkpoint.step or 0)]
 
 
 def _step(path: Path) -> int:
@@ -82,7 +99,9 @@ def _step(path: Path) -> int:
 
 def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
     """The first ``n`` rows of a split, languages taking turns. Raises ``InputError`` when there are fewer."""
-    languages = [questions.language] if questions.language else ["en", "zh"]
+    if n < 1:
+        raise InputError(f"{n} puzzles of split '{split}' were asked for; ask at least 1 with --limit")
+    languages = [questions.language] if questions.language else _languages(questions.dataset)
     sources = [load(questions.dataset, language, split).to_list() for language in languages]
     mixed: list[Row] = [
         dict(sources[index % len(sources)][index], language=languages[index % len(sources)])
@@ -94,6 +113,12 @@ def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
             "build a larger dataset or lower --limit"
         )
     return mixed
+
+
+def _languages(dataset: str) -> list[str]:
+    """The languages that a built folder holds; the shipped ones for any other source."""
+    configs = {path.parent.name for path in Path(dataset).glob("*/*.parquet")}
+    return sorted(name for name in configs if not name.endswith(CHATML)) or list(LANGUAGES)
 
 
 def answer_rows(candidate: Candidate, rows: Sequence[Row], decoding: Decoding) -> list[Record]:
@@ -136,51 +161,6 @@ def _number(verdict: Verdict) -> float | int | None:
     return int(verdict.value) if verdict.value.denominator == 1 else float(verdict.value)
 
 
-def summarise_records(candidate: Candidate, records: Sequence[Record], validation: Sequence[Record]) -> dict[str, Any]:
-    """Rates with 95% intervals, slices by level and language, verdict counts and Ahas of one model."""
-    n, solved = len(records), sum(record["score"] for record in records)
-    formed = sum(record["format"] for record in records)
-    summary = {
-        "label": candidate.label,
-        "step": candidate.step,
-        "path": candidate.name,
-        "n": n,
-        "solve_rate": round(solved / n, 4),
-        "solve_interval": _rounded(wilson_interval(solved, n)),
-        "format_rate": round(formed / n, 4),
-        "format_interval": _rounded(wilson_interval(formed, n)),
-        "mean_tokens": round(sum(record["n_tokens"] for record in records) / n, 1),
-        "by_level": _slices(records, "level"),
-        "by_language": _slices(records, "language"),
-        "verdicts": dict(Counter(record["verdict"] for record in records).most_common()),
-        "ahas": summarise(records),
-    }
-    if validation:
-        rate = sum(record["score"] for record in validation) / len(validation)
-        summary["validation"] = {"n": len(validation), "solve_rate": round(rate, 4)}
-    return summary
-
-
-def _slices(records: Sequence[Record], key: str) -> dict[str, dict[str, float | int]]:
-    groups: dict[str, list[int]] = {}
-    for entry in sorted(records, key=lambda entry: str(entry[key])):
-        groups.setdefault(str(entry[key]), []).append(entry["score"])
-    return {
-        name: {"n": len(scores), "solve_rate": round(sum(scores) / len(scores), 4)} for name, scores in groups.items()
-    }
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    return [round(value, 4) for value in values]
-
-
-def choose_best(summaries: Sequence[dict[str, Any]]) -> str:
-    """Label with the highest validation solve rate, the later one of equals; without validation the last one."""
-    if any("validation" not in summary for summary in summaries):
-        return summaries[-1]["label"]
-    return max(reversed(summaries), key=lambda summary: summary["validation"]["solve_rate"])["label"]
-
-
 def evaluate(
     candidates: Sequence[Candidate],
     questions: Questions,
@@ -203,10 +183,16 @@ def evaluate(
         for candidate in candidates:
             answers = answer_rows(candidate, [*rows, *held_back], decoding)
             results[candidate.label] = answers[: len(rows)]
-            summaries.append(summarise_records(candidate, answers[: len(rows)], answers[len(rows) :]))
+            measured = summarise_records(candidate.label, answers[: len(rows)], answers[len(rows) :])
+            summaries.append({"label": candidate.label, "step": candidate.step, "path": candidate.name} | measured)
             _write_records(folder / candidate.label, answers[: len(rows)])
+        _write_ahas(folder, results)
         summary = {
-            "dataset": {"id": questions.dataset, "split": questions.split},
+            "dataset": {
+                "id": questions.dataset,
+                "split": questions.split,
+                "manifest_sha256": _manifest_sha(Path(questions.dataset)),
+            },
             "n": len(rows),
             "seed": decoding.seed,
             "decoding": asdict(decoding) | {"samples": 1},
@@ -214,21 +200,27 @@ def evaluate(
             "best": choose_best(summaries),
             "command": command,
         }
-        if len(summaries) > 1:
-            summary["paired"] = _paired(results, summaries[0]["label"], summary["best"])
+        if len(summaries) > 1 and len(rows) > 1:
+            summary["paired"] = paired(results, summaries[0]["label"], summary["best"])
         _write_results(folder, summary)
         written = manifest.Manifest("evaluate", command, decoding.seed, asdict(questions) | asdict(decoding))
+        written.read = _origin(candidates) or _manifest_sha(Path(questions.dataset))
         written.results = {"best": summary["best"], "paired": summary.get("paired")}
         written.seconds = round(time.monotonic() - began, 1)
         manifest.write(folder, written)
     return summary
 
 
-def _paired(results: Mapping[str, Sequence[Record]], base: str, best: str) -> dict[str, Any]:
-    before, after = ([record["score"] for record in results[label]] for label in (base, best))
-    difference, low, high = paired_difference(before, after)
-    interval = _rounded((low, high))
-    return {"base": base, "model": best, "difference": round(difference, 4), "interval": interval, "n": len(before)}
+def _origin(candidates: Iterable[Candidate]) -> str | None:
+    """SHA-256 of the manifest of the one training folder that the candidates lie in, None for any other mix."""
+    places = {place for one in candidates for place in (Path(one.name), Path(one.name).parent)}
+    runs = [place for place in places if (place / "recipe.yaml").is_file()]
+    return _manifest_sha(runs[0]) if len(runs) == 1 else None
+
+
+def _manifest_sha(folder: Path) -> str | None:
+    path = folder / manifest.FILE_NAME
+    return manifest.sha256(path) if path.is_file() else None
 
 
 def _write_records(folder: Path, records: Sequence[Record]) -> None:
@@ -237,12 +229,21 @@ def _write_records(folder: Path, records: Sequence[Record]) -> None:
     (folder / "records.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def _write_ahas(folder: Path, results: Mapping[str, Sequence[Record]]) -> None:
+    """``aha.json``: for every model the counts and each reflective turn, true or not."""
+    found = {
+        label: summarise(records) | {"moments": [asdict(aha) for aha in find_ahas(records)]}
+        for label, records in results.items()
+    }
+    (folder / "aha.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def _write_results(folder: Path, summary: dict[str, Any]) -> None:
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     draw_evaluation(summary, folder / "evaluation.png")
-    (folder / "logs").mkdir()
-    (folder / "logs" / "eval_countdown.log").write_text(table(summary), encoding="utf-8")
+    (folder / LOGS).mkdir()
+    (folder / LOGS / "eval_countdown.log").write_text(table(summary), encoding="utf-8")
 
 
 def table(summary: Mapping[str, Any]) -> str:

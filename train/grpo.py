@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.grpo_config import GRPOConfig
@@ -86,6 +88,7 @@ def run_grpo(
     earn no reward at all, since nothing could be learnt from them.
     """
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "runs")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked experimental
     config = grpo_config(recipe, folder)
     functions = [load_reward(name) for name in recipe.rewards.functions]
@@ -96,36 +99,59 @@ def run_grpo(
         args=config,
         train_dataset=prompt_rows(rows[: rows_needed(config)], tokenizer),
         processing_class=tokenizer,
-        rollout_func=None if config.use_vllm or not _plain_sampling(config) else rollout,
-        callbacks=[MetricsFile(folder / "metrics.jsonl"), RewardWatch()],
+        rollout_func=rollout_with(tokenizer, config) if _plain_sampling(config) else None,
+        callbacks=[MetricsFile(folder / "metrics.jsonl"), RewardWatch(), Progress()],
     )
+    trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
     return trainer
 
 
-def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Callable[..., dict[str, Any]]:
     """TRL's rollout function over ``generation.sample``: one completion per prompt, repeats included."""
-    tokenizer = trainer.processing_class
-    prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    was_training = model.training
-    model.eval()
-    completion_ids = sample(
-        model,
-        prompt_ids,
-        token_id(tokenizer, "eos_token"),
-        trainer.args.max_completion_length or DEFAULT_LENGTH,
-        trainer.args.temperature,
-    )
-    model.train(was_training)
-    return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+    end = token_id(tokenizer, "eos_token")
+    length = config.max_completion_length or DEFAULT_LENGTH
+
+    def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+        model: Any = trainer.accelerator.unwrap_model(trainer.model)
+        model.eval()
+        completion_ids = sample(model, prompt_ids, end, length, config.temperature)
+        model.train()
+        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+
+    return rollout
 
 
 def _plain_sampling(config: GRPOConfig) -> bool:
     """Whether ``rollout`` can serve: sampling shaped by a temperature alone, all weights in this process."""
     shaped = config.top_p != 1.0 or config.top_k or config.min_p or config.repetition_penalty != 1.0
-    elsewhere = config.use_transformers_continuous_batching or config.deepspeed or config.fsdp
+    elsewhere = config.use_vllm or config.use_transformers_continuous_batching or config.deepspeed or config.fsdp
     return not (shaped or elsewhere or config.generation_kwargs)
+
+
+class Progress(TrainerCallback):
+    """One bar for the run, with what the last step's completions earned."""
+
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="GRPO",
+            unit="step",
+            disable=not state.is_world_process_zero,
+        )
+
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
+        logs = event["logs"]
+        if "reward" in logs:
+            self.bar.set_postfix(reward=f"{logs['reward']:.2f}", tokens=f"{logs['completions/mean_length']:.0f}")
+
+    def on_train_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.bar.close()
 
 
 class MetricsFile(TrainerCallback):

@@ -22,7 +22,7 @@ def run_training(
     overwrite: bool,
     dry_run: bool,
     command: str,
-    echo: Callable[[str], object],
+    echo: Callable[[str], None],
 ) -> None:
     """Run ``recipe`` as its ``launch`` section says; with ``dry_run`` only print what would start."""
     if recipe.launch.launcher == "local":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -24,13 +25,15 @@ import yaml
 from ..errors import InputError
 
 Section = TypeVar("Section")
+LAUNCHERS = ("local", "accelerate")
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Puzzles to build: ``build_dataset``'s options. ``source`` proves existing rows instead of generating."""
 
-    rows: int = 10_000
+    rows: int | None = None
     numbers: tuple[int, ...] = (3, 4)
     languages: tuple[str, ...] = ("en", "zh")
     seed: int = 0
@@ -76,6 +79,10 @@ class Rewards:
 
     functions: tuple[str, ...] = ("equation_reward", "format_reward")
 
+    def __post_init__(self) -> None:
+        if not self.functions:
+            raise InputError("section 'rewards': 'functions' is empty, so nothing could be learnt")
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -96,6 +103,14 @@ class Launch:
     launcher: str = "local"
     nodes: int = 1
     gpus_per_node: int = 1
+
+    def __post_init__(self) -> None:
+        if self.launcher not in LAUNCHERS:
+            raise InputError(f"section 'launch': no launcher '{self.launcher}'; it is one of {', '.join(LAUNCHERS)}")
+        if min(self.nodes, self.gpus_per_node) < 1:
+            raise InputError("section 'launch': 'nodes' and 'gpus_per_node' are at least 1")
+        if self.launcher == "local" and (self.nodes, self.gpus_per_node) != (1, 1):
+            raise InputError("section 'launch': 'local' is one process on one node; several need launcher: accelerate")
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,10 @@ class Recipe:
     cost: Cost = field(default_factory=Cost)
     publish: Publish = field(default_factory=Publish)
 
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InputError(f"a recipe's name names a folder: letters, digits, '.', '_' and '-', not '{self.name}'")
+
     def with_rewards(self, functions: Iterable[str]) -> Recipe:
         """The same recipe with further reward functions."""
         return replace(self, rewards=Rewards((*self.rewards.functions, *functions)))
@@ -156,7 +175,7 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     """The recipe of a YAML file or a shipped name, with ``section.key=value`` changes applied on top."""
     path = Path(name)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _text_of(path)
     elif name.removesuffix(".yaml") in shipped_recipes():
         shipped = resources.files("countdown_r1.train").joinpath(f"recipes/{name.removesuffix('.yaml')}.yaml")
         text = shipped.read_text(encoding="utf-8")
@@ -173,6 +192,13 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     return parse_recipe(values, path.stem)
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} cannot be read as UTF-8 text: {error}") from error
+
+
 def parse_recipe(values: Mapping[str, Any], default_name: str) -> Recipe:
     """A ``Recipe`` from parsed YAML."""
     return parse_section(Recipe, {"name": default_name} | dict(values), "recipe")
@@ -187,7 +213,7 @@ def parse_section(kind: type[Section], values: Any, section: str) -> Section:
     parsed = {}
     for key, value in values.items():
         if key not in names:
-            raise InputError(f"section '{section}' has no key '{key}'{nearest(str(key), names)}")
+            raise InputError(f"section '{section}' has no key '{key}'{nearest(key, names)}")
         parsed[key] = convert(hints[key], value, section, key)
     return kind(**parsed)
 
@@ -210,7 +236,7 @@ def convert(hint: Any, value: Any, section: str, key: str) -> Any:
         except ValueError:
             pass
     wanted = origin or hint
-    plain = isinstance(wanted, type) and wanted in (int, float, str, bool, tuple, dict, list)
+    plain = isinstance(wanted, type) and wanted in (int, float, str, bool, tuple, dict, list, Mapping)
     if plain and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
         raise InputError(f"section '{section}', key '{key}': expected {_kind(wanted)}, got {value!r}")
     return value
@@ -218,12 +244,13 @@ def convert(hint: Any, value: Any, section: str, key: str) -> Any:
 
 def _kind(wanted: type) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list"}
+    names |= {Mapping: "a mapping of keys to values", dict: "a mapping of keys to values", list: "a list"}
     return names.get(wanted, wanted.__name__)
 
 
-def nearest(key: str, names: list[str]) -> str:
+def nearest(key: object, names: list[str]) -> str:
     """The end of an error message: the closest valid name, or the names there are."""
-    close = difflib.get_close_matches(key, names, 1)
+    close = difflib.get_close_matches(str(key), names, 1)
     return f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(names[:12])}"
 
 
@@ -235,7 +262,10 @@ def _apply(values: dict[str, Any], change: str) -> None:
         raise InputError(f"--set takes section.key=value, got '{change}'")
     place = values
     if len(keys) == 2:
-        place = values.setdefault(keys[0], {})
+        place = values[keys[0]] = {} if values.get(keys[0]) is None else values[keys[0]]
         if not isinstance(place, dict):
             raise InputError(f"--set {change}: '{keys[0]}' is not a section")
-    place[keys[-1]] = yaml.safe_load(text)
+    try:
+        place[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {change}: the value is not valid YAML ({' '.join(str(error).split())})") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from . import rewards
@@ -28,33 +30,45 @@ def load_reward(name: str) -> RewardFunction:
     if spec is None or spec.loader is None:
         raise InputError(f"reward file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's own code, which may raise anything
+        raise InputError(f"reward file {path} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, function, None)):
         raise InputError(f"reward file {path} has no function '{function}'")
     return getattr(module, function)
 
 
 def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:
-    """``reward``, which also appends one in ten completions, and one in ten rewarded ones, to text files.
+    """``reward``, which also appends one in ten completions, and those of them that are rewarded, to text files.
 
-    The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way.
+    The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way. ``reward`` may be
+    async and may score None, as TRL allows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
 
-    @functools.wraps(reward)
-    def record(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
-        scores = reward(completions=completions, prompts=prompts, **columns)
-        for prompt, completion, score in zip(prompts, completions, scores, strict=True):
+    def write(prompts: list[str], completions: list[str], scores: list[float]) -> list[float]:
+        for prompt, completion, score in zip(prompts, completions, scores, strict=False):  # TRL checks the length
             if rng.random() < SAMPLE_CHANCE:
                 _append(folder / SAMPLES, prompt, completion, score)
                 if score:
                     _append(folder / SUCCESSES, prompt, completion, score)
         return scores
 
-    return record
+    @functools.wraps(reward)
+    def record(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
+        return write(prompts, completions, reward(completions=completions, prompts=prompts, **columns))
+
+    @functools.wraps(reward)
+    async def record_later(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
+        scores: Any = reward(completions=completions, prompts=prompts, **columns)
+        return write(prompts, completions, await scores)
+
+    return record_later if inspect.iscoroutinefunction(reward) else record  # pyright: ignore[reportReturnType]
 
 
-def _append(path: Path, prompt: str, completion: str, score: float) -> None:
+def _append(path: Path, prompt: str, completion: str, score: float | None) -> None:
+    shown = "none" if score is None else f"{score:g}"
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n\n==============\n[reward {score:g}]\n{prompt}{completion}\n")
+        file.write(f"\n\n==============\n[reward {shown}]\n{prompt}{completion}\n")

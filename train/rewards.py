@@ -46,9 +46,11 @@ def _text(completion: Text) -> str:
 
 def _puzzle(row: int, nums: Sequence[Any], target: Any) -> Puzzle:
     try:
+        if isinstance(nums, str | bytes):
+            raise ValueError("nums is a text, not a list of numbers")
         numbers = tuple(_whole(number) for number in nums)
         return Puzzle(numbers, _whole(target))
-    except (InputError, TypeError, ValueError) as error:
+    except (InputError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"row {row} is not a puzzle (nums={nums!r}, target={target!r}): {error}") from error
 
 

@@ -158,7 +158,7 @@ def _moves(items: list[Item], target: int, rng: Random) -> list[tuple[Item, str,
             rest = [item for index, item in enumerate(items) if index not in (first, second)]
             reach = max(target, 1)
             for item in rest:
-                reach *= item.value
+                reach *= max(item.value, 2)  # dividing by 1 + x takes more than dividing by x
             for operator, weight in OPERATORS.items():
                 combined = _combine(items[first], items[second], operator)
                 if combined and combined[0].value <= max(reach, 200):

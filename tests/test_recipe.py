@@ -1,0 +1,281 @@
+"""Recipes: strict parsing, messages that name the place, and TRL's own configuration behind ``grpo``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trl.trainer.grpo_config import GRPOConfig
+
+from countdown_r1.errors import InputError
+from countdown_r1.train.grpo import grpo_config, rows_needed
+from countdown_r1.train.recipe import (
+    ColdStart,
+    Launch,
+    Recipe,
+    load_recipe,
+    parse_recipe,
+    recipe_text,
+    settings,
+    shipped_recipes,
+)
+
+EVERY_SECTION: dict[str, Any] = {
+    "name": "all",
+    "base": "someone/model@step-4",
+    "dataset": {"rows": 10, "numbers": [3], "languages": ["zh"], "seed": 4, "source": "someone/puzzles"},
+    "cold_start": {"numbers": [3], "number_weights": [1], "learning_rate": "1e-3", "steps": 5},
+    "grpo": {"learning_rate": "5e-7", "max_steps": 3, "report_to": ["tensorboard"], "reward_weights": [1.0, 0.5]},
+    "rewards": {"functions": ["format_reward"]},
+    "evaluate": {"limit": 7, "temperature": 0},
+    "launch": {"launcher": "accelerate", "nodes": 1, "gpus_per_node": 2},
+    "cost": {"price_per_hour": 2, "currency": "EUR", "hardware": "八块 GPU"},
+    "publish": {"dataset_name": "other", "public": False},
+}
+
+
+def write(folder: Path, values: Any) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values), encoding="utf-8")
+    return str(path)
+
+
+def refusal(folder: Path, values: Any, *changes: str) -> str:
+    """The one line that refuses a recipe, its ``grpo`` section included."""
+    with pytest.raises(InputError) as raised:
+        grpo_config(load_recipe(write(folder, values), changes), folder)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_parses_and_its_grpo_section_builds_trls_config(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert load_recipe(f"{name}.yaml") == recipe
+    assert recipe.grpo is not None or recipe.cold_start is not None
+    config = grpo_config(recipe, tmp_path / "model")
+    assert isinstance(config, GRPOConfig)
+    assert config.output_dir == str(tmp_path / "model")
+    for key, value in (recipe.grpo or {}).items():
+        assert getattr(config, key) == value
+
+
+def test_the_shipped_recipes_are_listed() -> None:
+    assert {"demo", "tiny-cold-start"} <= set(shipped_recipes())
+    with pytest.raises(InputError, match="one of .*demo"):
+        load_recipe("demon")
+
+
+@pytest.mark.parametrize("values", [EVERY_SECTION, {"name": "bare"}])
+def test_a_recipes_text_reads_back_as_the_same_recipe(tmp_path: Path, values: dict[str, Any]) -> None:
+    recipe = load_recipe(write(tmp_path, values))
+    again = load_recipe(write(tmp_path, recipe_text(recipe)))
+    assert again == recipe
+    assert recipe_text(again) == recipe_text(recipe)
+    assert settings(again) == settings(recipe)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_shipped_recipe_survives_being_written_out(tmp_path: Path, name: str) -> None:
+    recipe = load_recipe(name)
+    assert load_recipe(write(tmp_path, recipe_text(recipe))) == recipe
+
+
+def test_every_section_is_parsed_into_its_types(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, EVERY_SECTION))
+    assert recipe.dataset.numbers == (3,)
+    assert isinstance(recipe.cold_start, ColdStart)
+    assert recipe.cold_start.learning_rate == 0.001
+    assert recipe.cold_start.number_weights == (1.0,)
+    assert recipe.launch == Launch("accelerate", 1, 2)
+    assert isinstance(recipe.cost.price_per_hour, float)
+    assert isinstance(recipe.evaluate.temperature, float)
+
+
+def test_the_file_name_is_the_name_of_a_recipe_without_one(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, {"base": "tiny"})).name == "mine"
+
+
+@pytest.mark.parametrize("text", ["5e-7", "5.0e-7", "0.0000005"])
+def test_a_learning_rate_may_be_written_as_people_write_it(tmp_path: Path, text: str) -> None:
+    """YAML 1.1 reads ``5e-7`` as text."""
+    config = grpo_config(load_recipe(write(tmp_path, f"name: x\ngrpo:\n  learning_rate: {text}\n")), tmp_path)
+    assert math.isclose(config.learning_rate, 5e-7)
+    changed = load_recipe(write(tmp_path, {"name": "x"}), [f"grpo.learning_rate={text}"])
+    assert math.isclose(grpo_config(changed, tmp_path).learning_rate, 5e-7)
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"grop": {}}, ["section 'recipe'", "'grop'", "did you mean 'grpo'?"]),
+        ({"dataset": {"row": 5}}, ["section 'dataset'", "'row'", "did you mean 'rows'?"]),
+        ({"cold_start": {"learning_rat": 5}}, ["section 'cold_start'", "did you mean 'learning_rate'?"]),
+        ({"grpo": {"num_generation": 8}}, ["section 'grpo'", "'num_generation'", "did you mean 'num_generations'?"]),
+        ({"grpo": {"max_prompt_length": 8}}, ["section 'grpo'", "'max_prompt_length'"]),
+        ({"evaluate": {"zzz": 8}}, ["section 'evaluate'", "'zzz'", "it has limit, validation"]),
+        ({"grpo": {1: 2}}, ["section 'grpo'", "'1'"]),
+        ({1: 2}, ["section 'recipe'", "'1'"]),
+    ],
+)
+def test_an_unknown_key_is_refused_with_section_key_and_the_nearest_name(
+    tmp_path: Path, values: dict[Any, Any], parts: list[str]
+) -> None:
+    message = refusal(tmp_path, values)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"dataset": {"rows": "many"}}, ["section 'dataset', key 'rows'", "a whole number", "'many'"]),
+        ({"dataset": {"rows": 2.5}}, ["section 'dataset', key 'rows'", "a whole number", "2.5"]),
+        ({"dataset": {"rows": True}}, ["section 'dataset', key 'rows'", "a whole number", "True"]),
+        ({"dataset": {"numbers": 3}}, ["section 'dataset', key 'numbers'", "a list", "3"]),
+        ({"dataset": {"numbers": ["x"]}}, ["section 'dataset', key 'numbers'", "a whole number", "'x'"]),
+        ({"dataset": {"languages": "en"}}, ["section 'dataset', key 'languages'", "a list", "'en'"]),
+        ({"cost": {"price_per_hour": "cheap"}}, ["section 'cost', key 'price_per_hour'", "a number", "'cheap'"]),
+        ({"cost": {"price_per_hour": True}}, ["section 'cost', key 'price_per_hour'", "a number", "True"]),
+        ({"publish": {"public": "yes please"}}, ["section 'publish', key 'public'", "true or false"]),
+        ({"base": 4}, ["section 'recipe', key 'base'", "a text", "4"]),
+        ({"name": 4}, ["section 'recipe', key 'name'", "a text", "4"]),
+        ({"dataset": None}, ["section 'dataset' must be a mapping", "None"]),
+        ({"dataset": [1]}, ["section 'dataset' must be a mapping", "[1]"]),
+        ({"grpo": [1]}, ["key 'grpo'", "a mapping", "[1]"]),
+        ({"grpo": "fast"}, ["key 'grpo'", "a mapping", "'fast'"]),
+        ({"grpo": {"max_steps": "ten"}}, ["section 'grpo', key 'max_steps'", "a whole number", "'ten'"]),
+        ({"grpo": {"learning_rate": "low"}}, ["section 'grpo', key 'learning_rate'", "a number", "'low'"]),
+        ({"grpo": {"gradient_checkpointing": "no!"}}, ["section 'grpo', key 'gradient_checkpointing'", "'no!'"]),
+        ({"cold_start": {"numbers": [3]}}, ["section 'cold_start'", "'number_weights'"]),
+        ({"rewards": {"functions": []}}, ["section 'rewards'", "'functions' is empty"]),
+        ({"launch": {"launcher": "slrum"}}, ["section 'launch'", "'slrum'", "local, accelerate"]),
+        ({"launch": {"gpus_per_node": 0, "launcher": "accelerate"}}, ["section 'launch'", "at least 1"]),
+        ({"launch": {"gpus_per_node": 2}}, ["section 'launch'", "'local' is one process", "accelerate"]),
+        ({"name": "../up"}, ["name", "'../up'"]),
+        ({"name": "a/b"}, ["name", "'a/b'"]),
+        ({"name": ".."}, ["name", "'..'"]),
+        ({"name": ""}, ["name", "''"]),
+    ],
+)
+def test_a_bad_value_is_refused_with_section_key_what_was_expected_and_what_came(
+    tmp_path: Path, values: dict[str, Any], parts: list[str]
+) -> None:
+    message = refusal(tmp_path, values)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    "grpo",
+    [
+        {"generation_batch_size": 8, "steps_per_generation": 2},
+        {"per_device_train_batch_size": 6, "num_generations": 4},
+        {"loss_type": "grpo", "num_generations": 1},
+        {"save_strategy": "sometimes"},
+        {"lr_scheduler_type": "wavy"},
+    ],
+)
+def test_what_trl_refuses_is_one_line_that_names_the_section(tmp_path: Path, grpo: dict[str, Any]) -> None:
+    assert refusal(tmp_path, {"grpo": grpo}).startswith("section 'grpo'")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "is empty or not a mapping"),
+        ("- 1\n- 2\n", "is empty or not a mapping"),
+        ("name: [\n", "is not valid YAML"),
+        ("name: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, part: str) -> None:
+    message = refusal(tmp_path, text)
+    assert part in message
+    assert "mine.yaml" in message
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes("name: 演示\n".encode("gb18030"))
+    with pytest.raises(InputError, match=r"mine\.yaml cannot be read as UTF-8"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "key", "value"),
+    [
+        ("dataset.rows=7", "dataset", "rows", 7),
+        ("dataset.numbers=[3]", "dataset", "numbers", (3,)),
+        ("evaluate.temperature=0", "evaluate", "temperature", 0.0),
+        (" cost.hardware = one GPU", "cost", "hardware", "one GPU"),
+        ("dataset.source=a=b.csv", "dataset", "source", "a=b.csv"),
+        ("dataset.source=null", "dataset", "source", None),
+        ("publish.public=true", "publish", "public", True),
+    ],
+)
+def test_set_changes_one_value(tmp_path: Path, change: str, section: str, key: str, value: object) -> None:
+    recipe = load_recipe(write(tmp_path, {"name": "x"}), [change])
+    assert getattr(getattr(recipe, section), key) == value
+
+
+def test_set_reaches_the_top_level_makes_sections_and_the_last_one_wins(tmp_path: Path) -> None:
+    text = "name: x\ngrpo:\ndataset: {rows: 3}\n"  # an empty section, as after commenting all of it out
+    changes = ["name=other", "base=a/b@c", "grpo.max_steps=1", "grpo.max_steps=2", "dataset.seed=5"]
+    recipe = load_recipe(write(tmp_path, text), changes)
+    assert (recipe.name, recipe.base, recipe.grpo) == ("other", "a/b@c", {"max_steps": 2})
+    assert (recipe.dataset.rows, recipe.dataset.seed) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ("dataset.rows", "--set takes section.key=value, got 'dataset.rows'"),
+        ("=5", "--set takes section.key=value"),
+        (".rows=5", "--set takes section.key=value"),
+        ("a.b.c=5", "--set takes section.key=value"),
+        ("name.rows=5", "'name' is not a section"),
+        ("dataset.rows=[1", "is not valid YAML"),
+        ("dataset.rwos=5", "did you mean 'rows'?"),
+        ("datset.rows=5", "did you mean 'dataset'?"),
+        ("grpo.learning_rate=fast", "section 'grpo', key 'learning_rate': expected a number, got 'fast'"),
+    ],
+)
+def test_a_set_that_cannot_be_applied_says_why(tmp_path: Path, change: str, part: str) -> None:
+    assert part in refusal(tmp_path, {"name": "x"}, change)
+
+
+def test_rewards_are_added_to_those_of_the_recipe() -> None:
+    recipe = Recipe("x").with_rewards(["mine.py:brevity"])
+    assert recipe.rewards.functions == ("equation_reward", "format_reward", "mine.py:brevity")
+
+
+def test_on_a_cpu_the_config_is_float32_and_logs_what_later_stages_read(tmp_path: Path) -> None:
+    config = grpo_config(Recipe("x", grpo={"bf16": True}), tmp_path)
+    assert (config.use_cpu, config.bf16) == (True, False)
+    assert config.log_completions
+    assert list(config.report_to) == ["tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("grpo", "rows"),
+    [
+        ({"max_steps": 10, "per_device_train_batch_size": 8, "num_generations": 4}, 20),
+        ({"max_steps": 10, "per_device_train_batch_size": 8, "num_generations": 8}, 10),
+        (
+            {"max_steps": 3, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "num_generations": 4},
+            6,
+        ),
+        ({"num_train_epochs": 1}, None),
+    ],
+)
+def test_only_the_rows_that_will_be_asked_are_rendered(tmp_path: Path, grpo: dict[str, Any], rows: int | None) -> None:
+    assert rows_needed(grpo_config(Recipe("x", grpo=grpo), tmp_path)) == rows
+
+
+def test_parsing_leaves_the_given_values_alone() -> None:
+    values = {"grpo": {"max_steps": "3"}}
+    parse_recipe(values, "x")
+    assert values == {"grpo": {"max_steps": "3"}}

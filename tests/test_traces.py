@@ -1,0 +1,231 @@
+"""Synthetic thoughts: every claim is exact, every ending is honest, both languages tell the same search."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from random import Random
+
+import pytest
+
+from countdown_r1.build_dataset.generate import generate
+from countdown_r1.game.answer import judge, parse
+from countdown_r1.game.puzzle import Puzzle, Status
+from countdown_r1.game.solver import level
+from countdown_r1.game.split import split_of
+from countdown_r1.train.cold_start import draw_puzzles, write_samples
+from countdown_r1.train.recipe import ColdStart
+from countdown_r1.train.traces import Habits, Trace, search, write_trace
+
+CLAIM = re.compile(r"([\d()][\d+\-*/() ]*?) = (-?\d+)")
+OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+LEFT = {"en": ". Left: ", "zh": "。剩下:"}
+CLOSEST = {"en": r"The closest is (-?\d+), not (-?\d+)\.", "zh": r"最接近的是(-?\d+),不是(-?\d+)。"}
+
+
+def exact(expression: str) -> Fraction:
+    """Value of an expression by Python's own parser, independent of the project's."""
+
+    def value(node: ast.expr) -> Fraction:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return Fraction(node.value)
+        assert isinstance(node, ast.BinOp), ast.dump(node)
+        return OPERATIONS[type(node.op)](value(node.left), value(node.right))
+
+    return value(ast.parse(expression.strip(), mode="eval").body)
+
+
+def traces(counts: tuple[int, ...], n: int, habits: Habits, language: str) -> Iterator[tuple[Puzzle, Trace]]:
+    for count in counts:
+        rows = generate(n, numbers=(count,), seed=count)
+        for place, (nums, target) in enumerate(zip(rows.nums, rows.target, strict=True)):
+            puzzle = Puzzle(tuple(nums), target)
+            yield puzzle, write_trace(puzzle, language, Random(f"{place}"), habits)
+
+
+def final_results(trace: Trace) -> list[int]:
+    """Results of the claims that combine the last two numbers: those after which nothing is left."""
+    mark = LEFT[trace.language]
+    body = parse(trace.completion).thought.rpartition("Check: " if trace.language == "en" else "检查:")
+    text = body[0] or body[2]
+    return [int(claim[2]) for claim in CLAIM.finditer(text) if not text.startswith(mark, claim.end())]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("stop_chance", [0.0, 0.5, 1.0])
+def test_every_claim_in_hundreds_of_traces_is_exact(language: str, stop_chance: float) -> None:
+    claims = 0
+    for _, trace in traces((2, 3, 4), 80, Habits(stop_chance, 0.3), language):
+        for claim in CLAIM.finditer(trace.completion):
+            assert exact(claim[1]) == int(claim[2]), claim[0]
+            claims += 1
+    assert claims > 1_000 or stop_chance == 1.0 and claims > 500
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_equals_sign_escapes_the_test_above(language: str) -> None:
+    for _, trace in traces((3, 4), 60, Habits(0.5, 0.3), language):
+        assert len(CLAIM.findall(trace.completion)) == trace.completion.count("=")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_solved_trace_is_judged_solved_and_well_formed(language: str) -> None:
+    solved = [
+        (puzzle, trace) for puzzle, trace in traces((2, 3, 4), 150, Habits(0.3, 0.2), language) if trace.solved
+    ]
+    assert len(solved) > 100
+    for puzzle, trace in solved:
+        assert judge(puzzle, trace.completion).solved
+        assert parse(trace.completion).well_formed
+        assert trace.language == language
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_stopped_trace_is_well_formed_uses_every_number_and_is_wrong(language: str) -> None:
+    stopped = [
+        (puzzle, trace) for puzzle, trace in traces((2, 3, 4), 150, Habits(0.8, 0.2), language) if not trace.solved
+    ]
+    assert len(stopped) > 100
+    for puzzle, trace in stopped:
+        assert parse(trace.completion).well_formed
+        assert judge(puzzle, trace.completion).status is Status.WRONG_VALUE
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_stopped_trace_names_the_closest_of_its_tries_and_hands_it_in(language: str) -> None:
+    stopped = 0
+    for puzzle, trace in traces((3, 4), 150, Habits(0.8, 0.2), language):
+        if trace.solved:
+            continue
+        named = re.search(CLOSEST[language], trace.completion)
+        assert named is not None
+        value, target = int(named[1]), int(named[2])
+        assert target == puzzle.target
+        assert judge(puzzle, trace.completion).value == value
+        tried = final_results(trace)
+        assert value in tried
+        assert abs(value - target) == min(abs(result - target) for result in tried)
+        stopped += 1
+    assert stopped > 100
+
+
+def test_every_number_a_step_leaves_is_on_the_table() -> None:
+    """After ``a + b = c`` exactly the other numbers and ``c`` are left."""
+    step = re.compile(r"^(- |Try |Wait, what about )(\d+) [-+*/] (\d+) = (\d+)\. Left: ([\d, ]+)\.", re.MULTILINE)
+    steps = 0
+    for puzzle, trace in traces((3, 4), 60, Habits(0.4, 0.3), "en"):
+        opened: list[int] = []
+        for lead, first, second, result, listed in step.findall(trace.completion):
+            before = opened if lead == "- " else list(puzzle.nums)
+            rest = list(before)
+            rest.remove(int(first))
+            rest.remove(int(second))
+            left = [int(number) for number in listed.split(", ")]
+            assert sorted(left) == sorted([int(result), *rest])
+            opened = left if lead != "- " else opened
+            steps += 1
+    assert steps > 200
+
+
+@pytest.mark.parametrize("counts", [2, 3, 4])
+def test_the_same_random_numbers_give_the_same_search_in_both_languages(counts: int) -> None:
+    habits = Habits(0.5, 0.5)
+    english, chinese = (list(traces((counts,), 60, habits, language)) for language in ("en", "zh"))
+    for (_, left), (_, right) in zip(english, chinese, strict=True):
+        assert CLAIM.findall(left.completion) == CLAIM.findall(right.completion)
+        assert left.solved == right.solved
+        assert left.completion.count("Wait, what about") == right.completion.count("突然想到")
+        assert parse(left.completion).answer == parse(right.completion).answer
+
+
+def test_a_trace_is_decided_by_its_random_numbers() -> None:
+    puzzle = Puzzle((55, 36, 7, 19), 65)
+    first, again, other = (write_trace(puzzle, "en", Random(seed), Habits()).completion for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_each_trace_speaks_one_language() -> None:
+    for _, trace in traces((3,), 40, Habits(0.5, 0.5), "en"):
+        assert trace.completion.isascii()
+    for _, trace in traces((3,), 40, Habits(0.5, 0.5), "zh"):
+        assert not re.search(r"[A-Za-z]", re.sub(r"</?(think|answer)>", "", trace.completion))
+
+
+def test_a_searcher_that_never_stops_solves_every_solvable_three_number_puzzle_without_fractions() -> None:
+    solved = 0
+    for puzzle, trace in traces((3,), 500, Habits(stop_chance=0.0), "en"):
+        if level(puzzle) == 3:  # needs a fraction on the way, which the searcher never writes
+            assert not trace.solved
+            continue
+        assert trace.solved, puzzle
+        solved += 1
+    assert solved > 450
+
+
+@pytest.mark.parametrize(
+    ("nums", "target"), [((11, 91, 1), 1000), ((77, 13, 1), 1002), ((100, 30, 7), 2993), ((50, 20, 9, 1), 100)]
+)
+def test_targets_far_above_the_generated_ones_are_found_too(nums: tuple[int, ...], target: int) -> None:
+    puzzle = Puzzle(nums, target)
+    assert level(puzzle) is not None
+    assert write_trace(puzzle, "en", Random(0), Habits(stop_chance=0.0)).solved
+
+
+def test_a_searcher_that_stops_at_once_tries_one_first_move() -> None:
+    for _, trace in traces((3, 4), 60, Habits(stop_chance=1.0, reflect_chance=1.0), "en"):
+        assert trace.completion.count("\nTry ") == 1
+        assert "Wait" not in trace.completion
+
+
+def test_reflective_cues_are_written_as_often_as_the_habit_says() -> None:
+    turns = {0.0: 0, 0.5: 0, 1.0: 0}
+    moves = dict.fromkeys(turns, 0)
+    for chance in turns:
+        for _, trace in traces((3,), 150, Habits(0.1, chance), "en"):
+            turns[chance] += trace.completion.count("Wait, what about ")
+            moves[chance] += len(re.findall(r"^(?:Try|Wait)", trace.completion, re.MULTILINE)) - 1
+    assert turns[0.0] == 0
+    assert turns[1.0] == moves[1.0] > 100
+    assert 0.4 < turns[0.5] / moves[0.5] < 0.6
+
+
+def test_stopping_follows_its_chance() -> None:
+    stopped = {
+        chance: sum(not trace.solved for _, trace in traces((3,), 200, Habits(chance), "en")) for chance in (0.2, 0.8)
+    }
+    assert stopped[0.2] < stopped[0.8]
+
+
+def test_a_single_number_cannot_be_searched() -> None:
+    with pytest.raises(ValueError, match="nothing to try"):
+        write_trace(Puzzle((5,), 7), "en", Random(0), Habits())
+
+
+def test_an_unsolvable_puzzle_ends_in_a_stop() -> None:
+    trace = write_trace(Puzzle((2, 4, 6), 99), "en", Random(0), Habits(stop_chance=0.0))
+    assert not trace.solved
+    assert "I stop here" in trace.completion
+    assert [step.kind for step in search(Puzzle((2, 4, 6), 99), Random(0), Habits(0.0))][-1] == "stop"
+
+
+def test_a_cold_start_draws_solvable_puzzles_of_the_train_split_alone() -> None:
+    drawn = draw_puzzles(ColdStart(numbers=(3, 4), puzzles=400))
+    assert [len(puzzles) for puzzles in drawn] == [400, 400]
+    for count, puzzles in zip((3, 4), drawn, strict=True):
+        assert {len(puzzle.nums) for puzzle in puzzles} == {count}
+        assert {split_of(puzzle.nums) for puzzle in puzzles} == {"train"}
+    assert all(level(puzzle) is not None for puzzle in drawn[0])
+
+
+def test_cold_start_samples_mix_languages_and_counts_by_their_weights() -> None:
+    settings = ColdStart(numbers=(3, 4), number_weights=(0.8, 0.2), puzzles=50)
+    puzzles = draw_puzzles(settings)
+    samples = write_samples(settings, puzzles, Random(0))
+    prompts = [next(samples)[0] for _ in range(600)]
+    english = sum("Using the numbers" in prompt for prompt in prompts)
+    three = sum(re.search(r"\[\d+, \d+, \d+\]", prompt) is not None for prompt in prompts)
+    assert 240 < english < 360
+    assert 420 < three < 540

@@ -43,6 +43,8 @@ def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Ec
     """Build, train, evaluate, publish, print the summary and, with a port, serve the published Space's model."""
     hub = connect(chain.hub_name)  # before any stage imports a client of the Hub
     _claim_folder(chain, overwrite)
+    if not (chain.out / "model").exists():
+        _check_recipe(chain)
     steps = {"dataset": build, "model": train, "evaluation": evaluate, "published": publish}
     for number, (stage, step) in enumerate(steps.items(), 1):
         folder = chain.out / stage
@@ -52,6 +54,13 @@ def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Ec
     echo(summary(chain.out))
     if serve_port is not None:
         serve(chain, serve_port, echo)
+
+
+def _check_recipe(chain: Chain) -> None:
+    """Find a mistake in the training section now, not after the dataset has been built."""
+    from .train.stage import check_recipe
+
+    check_recipe(chain.recipe, chain.out / "model")
 
 
 def build(chain: Chain, hub: Hub, echo: Echo) -> None:

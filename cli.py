@@ -6,7 +6,9 @@ Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ import click
 
 from .errors import CountdownError, InputError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE_TEXT = re.compile(r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b")
 HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
 
 
@@ -30,13 +34,21 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nstopped; finished stages are intact, run the same command again to go on", err=True)
             sys.exit(130)
-        except OSError as error:
-            if error.errno in (28, 122):  # no space left, quota exceeded
-                raise click.ClickException(
-                    f"the disk is full ({error.filename or 'while writing'}); free some "
-                    "space and run the same command again"
-                ) from error
-            raise
+        # A full disk surfaces as OSError, ArrowInvalid, SafetensorError or RuntimeError, as the library has it.
+        except Exception as error:
+            if not disk_is_full(error):
+                raise
+            message = "no space is left to write to; free some and run the same command again"
+            raise click.ClickException(f"{message} ({str(error).splitlines()[0][:160]})") from error
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one it was raised from, says that nothing more can be written."""
+    while error is not None:
+        if getattr(error, "errno", None) in NO_SPACE or NO_SPACE_TEXT.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -371,9 +371,7 @@ def test_a_client_that_comes_as_the_last_one_goes_gets_a_server_that_stays(tmp_p
     os.kill(json.loads((tmp_path / "server.json").read_text())["pid"], signal.SIGTERM)
 
 
-def test_a_bad_port_folder_or_host_and_a_second_server_are_one_line_errors(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_bad_port_folder_or_host_and_a_second_server_are_one_line_errors(server: Server, tmp_path: Path) -> None:
     port = server.endpoint.rsplit(":", 1)[1]
     for options, status, expected in (
         (["--data", str(tmp_path), "--port", port], 1, f"port {port} cannot be used"),

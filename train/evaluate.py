@@ -212,9 +212,9 @@ def evaluate(
 
 
 def _origin(candidates: Iterable[Candidate]) -> str | None:
-    """SHA-256 of the manifest of the one training folder that the candidates lie in, None for any other mix."""
+    """SHA-256 of the manifest of the training folder that candidates lie in; None when there is none or several."""
     places = {place for one in candidates for place in (Path(one.name), Path(one.name).parent)}
-    runs = [place for place in places if (place / "recipe.yaml").is_file()]
+    runs = [place for place in places if all((place / name).is_file() for name in ("recipe.yaml", manifest.FILE_NAME))]
     return _manifest_sha(runs[0]) if len(runs) == 1 else None
 
 

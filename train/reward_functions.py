@@ -40,20 +40,22 @@ def load_reward(name: str) -> RewardFunction:
 
 
 def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:
-    """``reward``, which also appends one in ten completions, and those of them that are rewarded, to text files.
+    """``reward``, which also appends one in ten completions to a text file, and those that earned something to another.
 
-    The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way. ``reward`` may be
-    async and may score None, as TRL allows.
+    The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way; the first completion
+    of its kind always stands there. ``reward`` may be async and may score None, as TRL allows.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    samples, successes = folder / SAMPLES, folder / SUCCESSES
     rng = random.Random(0)
 
     def write(prompts: list[str], completions: list[str], scores: list[float]) -> list[float]:
         for prompt, completion, score in zip(prompts, completions, scores, strict=False):  # TRL checks the length
-            if rng.random() < SAMPLE_CHANCE:
-                _append(folder / SAMPLES, prompt, completion, score)
-                if score:
-                    _append(folder / SUCCESSES, prompt, completion, score)
+            drawn = rng.random() < SAMPLE_CHANCE
+            if drawn or not samples.exists():
+                _append(samples, prompt, completion, score)
+            if score and (drawn or not successes.exists()):
+                _append(successes, prompt, completion, score)
         return scores
 
     @functools.wraps(reward)

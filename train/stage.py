@@ -24,9 +24,10 @@ from ..build_dataset.dataset import load
 from ..errors import InputError
 from .cold_start import cold_start, save_model
 from .cost import write_cost
-from .grpo import run_grpo
+from .grpo import grpo_config, run_grpo
 from .pictures import draw_training
 from .recipe import Recipe, recipe_text, settings
+from .reward_functions import load_reward
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -44,10 +45,11 @@ def train(
         return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     began = time.monotonic()
     state = PartialState(cpu=not torch.cuda.is_available())
+    check_recipe(recipe, out)
+    rows = train_rows(dataset, recipe.dataset.languages)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = models.load(base)
-        rows = train_rows(dataset, recipe.dataset.languages)
         trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder)
         state.wait_for_everyone()
         if not state.is_main_process:
@@ -68,6 +70,14 @@ def train(
         write_cost(recipe.cost, written.seconds, state.num_processes, folder / "cost.json")
         manifest.write(folder, written)
     return written
+
+
+def check_recipe(recipe: Recipe, out: Path) -> None:
+    """Raise ``InputError`` for what TRL or the rewards would refuse, before anything is made or loaded."""
+    if recipe.grpo is not None:
+        grpo_config(recipe, out)
+        for name in recipe.rewards.functions:
+            load_reward(name)
 
 
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -1,0 +1,115 @@
+"""The command line's promises: one line for what a user can fix, nothing lost, help that teaches."""
+
+import errno
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from countdown_r1.cli import disk_is_full, main
+
+SMALL_FILE_BYTES = 20_000
+
+
+def countdown(folder: Path, *words: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the program; ``largest_file`` bytes is what any file may grow to, which is how a disk fills up here."""
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    return subprocess.run(
+        [sys.executable, "-m", "countdown_r1", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        preexec_fn=limit,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error, after asserting that it is one line and the status 1."""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_a_full_disk_leaves_no_half_written_dataset_and_a_rerun_works(tmp_path: Path) -> None:
+    words = ("build-dataset", "--rows", "2000", "--out", "outputs/dataset")
+    message = one_line(countdown(tmp_path, *words, largest_file=SMALL_FILE_BYTES))
+    assert "no space" in message
+    assert not list((tmp_path / "outputs").iterdir())
+    assert countdown(tmp_path, *words).returncode == 0
+
+
+def test_a_full_disk_while_a_checkpoint_is_written_is_one_line(tmp_path: Path) -> None:
+    assert countdown(tmp_path, "build-dataset", "--rows", "300", "--numbers", "3", "--out", "data").returncode == 0
+    toy = ("grpo.max_steps=1", "grpo.per_device_train_batch_size=2", "grpo.num_generations=2")
+    changes = [part for change in (*toy, "grpo.max_completion_length=8") for part in ("--set", change)]
+    words = ("train", "demo", *changes, "--dataset", "data", "--out", "model")
+    assert "no space" in one_line(countdown(tmp_path, *words, largest_file=2_000_000))
+    assert not (tmp_path / "model").exists()
+    assert (tmp_path / "data" / "manifest.json").exists()
+
+
+def test_the_reason_may_stand_deep_in_the_chain_of_errors() -> None:
+    inner = OSError(errno.ENOSPC, "No space left on device")
+    outer = RuntimeError("serialisation failed")
+    outer.__cause__ = ValueError("writer closed")
+    outer.__cause__.__context__ = inner
+    assert disk_is_full(outer)
+    assert not disk_is_full(RuntimeError("something else"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "demo", "--set", "grpo.learning_rat=1"], "did you mean 'learning_rate'"),
+        (["train", "demo", "--set", "dataset.rows=many"], "section 'dataset', key 'rows'"),
+        (["train", "no-such-recipe"], "no recipe 'no-such-recipe'"),
+        (["train", "demo", "--dataset", "nowhere", "--set", "grpo.max_steps=1"], "nowhere"),
+        (["evaluate", "nowhere", "--dataset", "nowhere"], "nowhere"),
+        (["build-dataset", "--numbers", "three", "--out", "x"], "whole numbers"),
+        (["build-dataset", "--numbers", "9", "--out", "x"], "9"),
+        (["build-dataset", "--languages", "en,fr", "--out", "x"], "fr"),
+        (["solve", "1", "2", "x", "--target", "3"], "whole numbers"),
+        (["solve", "0", "2", "--target", "3"], "between 1 and"),
+        (["solve", "1", "2", "--target", "3", "--model", "no-model"], "no-model"),
+        (["publish", ".", "--push-to", "me", "--hub", "http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_what_a_user_can_fix_is_one_line_that_says_what(tmp_path: Path, words: list[str], said: str) -> None:
+    assert said in one_line(countdown(tmp_path, *words))
+
+
+def test_an_existing_folder_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
+    words = ("build-dataset", "--rows", "50", "--numbers", "3", "--out", "data")
+    assert countdown(tmp_path, *words).returncode == 0
+    before = (tmp_path / "data" / "manifest.json").read_bytes()
+    assert "--overwrite" in one_line(countdown(tmp_path, *words))
+    assert (tmp_path / "data" / "manifest.json").read_bytes() == before
+    assert countdown(tmp_path, *words, "--overwrite").returncode == 0
+
+
+def test_the_last_line_of_a_stage_is_what_it_wrote(tmp_path: Path) -> None:
+    done = countdown(tmp_path, "build-dataset", "--rows", "50", "--numbers", "3", "--out", "data")
+    assert done.stdout.splitlines()[-1] == "data"
+
+
+def test_every_option_explains_itself_or_has_an_obvious_name() -> None:
+    obvious = {"seed", "split", "temperature", "max_new_tokens", "language", "port", "data", "out"}
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            explained = getattr(parameter, "help", None) or parameter.param_type_name == "argument"
+            assert explained or parameter.name in obvious, f"{name} {parameter.name}"
+
+
+def test_version_is_the_packages() -> None:
+    assert "0.1.0" in CliRunner().invoke(main, ["--version"]).output

@@ -1,0 +1,409 @@
+"""The training stage at toy size with TRL's own trainer: what it leaves, how it stops and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from countdown_r1 import manifest, models
+from countdown_r1.build_dataset.dataset import load
+from countdown_r1.cli import main
+from countdown_r1.errors import CountdownError, InputError, StageError, TrainingError
+from countdown_r1.train import cold_start as cold
+from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
+from countdown_r1.train.stage import train, train_rows
+
+if TYPE_CHECKING:
+    from conftest import ToyRun
+
+MODEL_FILES = {
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+NOTHING = "def nothing(completions, **_):\n    return [0.0] * len(completions)\n"
+
+
+def steps_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def differ(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(left[name], right[name]) for name in left)
+
+
+def test_the_folder_holds_what_later_stages_read(toy_run: ToyRun) -> None:
+    names = {path.name for path in toy_run.folder.iterdir()}
+    assert names == MODEL_FILES | {
+        "base",
+        "checkpoint-1",
+        "checkpoint-2",
+        "completion_samples",
+        "completions",
+        "cost.json",
+        "manifest.json",
+        "metrics.jsonl",
+        "recipe.yaml",
+        "runs",
+        "training.png",
+    }
+    assert not toy_run.folder.with_name("model.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["base", "checkpoint-1", "checkpoint-2", "."])
+def test_every_set_of_weights_is_bfloat16_and_loads_with_its_tokenizer(toy_run: ToyRun, name: str) -> None:
+    folder = toy_run.folder / name
+    if name != ".":
+        assert {path.name for path in folder.iterdir()} - {"cold_start.json"} == MODEL_FILES
+    assert {tensor.dtype for tensor in weights(folder).values()} == {torch.bfloat16}
+    model, tokenizer = models.load(str(folder))
+    assert model.config.eos_token_id == tokenizer.eos_token_id
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_no_state_of_the_trainer_and_no_secret_place_is_left(toy_run: ToyRun) -> None:
+    names = [path.name for path in toy_run.folder.rglob("*")]
+    left = {"optimizer.pt", "scheduler.pt", "training_args.bin", "trainer_state.json", "rng_state.pth", "README.md"}
+    assert not left & set(names)
+    assert not [name for name in names if name.endswith(".writing")]
+
+
+def test_training_changes_the_weights_and_the_last_checkpoint_is_the_final_model(toy_run: ToyRun) -> None:
+    base, first, last, final = (weights(toy_run.folder / name) for name in ("base", "checkpoint-1", "checkpoint-2", ""))
+    assert differ(base, first)
+    assert differ(first, last)
+    assert not differ(last, final)
+
+
+def test_the_base_is_a_copy_of_the_model_that_training_started_from(toy_run: ToyRun) -> None:
+    assert not differ(weights(toy_run.folder / "base"), weights(models.SHIPPED["tiny"]))
+    shipped = json.loads((models.SHIPPED["tiny"] / "manifest.json").read_text())
+    record = toy_run.written.results["base_manifest"]
+    assert record["settings"] == shipped["settings"]
+    assert toy_run.written.results["base"] == "tiny"
+
+
+def test_every_step_is_logged_with_its_rewards_and_lengths(toy_run: ToyRun) -> None:
+    logged = [entry for entry in steps_of(toy_run.folder) if "reward" in entry]
+    assert [entry["step"] for entry in logged] == [1, 2]
+    for entry in logged:
+        for name in ("equation_reward", "format_reward", "checksum"):
+            assert 0 <= entry[f"rewards/{name}/mean"] <= 1
+        assert entry["rewards/checksum/mean"] > 0
+        assert 1 <= entry["completions/mean_length"] <= 16
+        assert "loss" in entry and "grad_norm" in entry
+
+
+def test_the_manifest_and_the_cost_say_how_it_was_made(toy_run: ToyRun) -> None:
+    record = manifest.read(toy_run.folder)
+    assert record.stage == "train"
+    assert record.command == "countdown-r1 train toy"
+    assert record.seed == 3
+    assert record.read == manifest.sha256(toy_run.dataset / "manifest.json")
+    assert record.results["steps"] == 2
+    assert record.results["world_size"] == 1
+    assert manifest.damaged_files(toy_run.folder) == []
+    cost = json.loads((toy_run.folder / "cost.json").read_text())
+    assert cost["hardware"] == "a toy"
+    assert cost["hours"] == pytest.approx(record.seconds / 3600, abs=1e-3)
+    assert cost["total"] == pytest.approx(cost["hours"] * 3.0, abs=1e-3)
+
+
+def test_the_recipe_beside_the_weights_is_the_one_that_made_them(toy_run: ToyRun) -> None:
+    assert load_recipe(str(toy_run.folder / "recipe.yaml")) == toy_run.recipe
+
+
+def test_completions_and_tensorboard_events_are_kept(toy_run: ToyRun) -> None:
+    tables = sorted(path.name for path in (toy_run.folder / "completions").glob("*.parquet"))
+    assert len(tables) == 2
+    samples = (toy_run.folder / "completion_samples" / "completion_samples.txt").read_text()
+    assert "==============\n[reward 0]\n<|im_start|>system" in samples
+    assert list((toy_run.folder / "runs").rglob("events.out.tfevents.*"))
+    assert (toy_run.folder / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_prompts_end_inside_the_thought_as_the_dataset_renders_them(toy_run: ToyRun) -> None:
+    import pyarrow.parquet as pq
+
+    asked = {
+        row["prompt"]
+        for path in (toy_run.folder / "completions").glob("*.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+    rendered = {
+        row["prompt"]
+        for config in ("en-chatml", "zh-chatml")
+        for row in load(toy_run.dataset, config, "train").to_list()
+    }
+    assert asked <= rendered
+    assert 2 <= len(asked) <= 4
+
+
+def test_training_sees_the_train_split_alone_in_both_languages(toy_dataset: Path) -> None:
+    rows = train_rows(str(toy_dataset), ("en", "zh"))
+    ids = {row["id"] for row in rows}
+    assert len(rows) == 2 * len(ids)
+    assert ids == set(load(toy_dataset, "en", "train")["id"])
+    assert ids.isdisjoint(load(toy_dataset, "en", "test")["id"])
+    assert rows[0]["id"] == rows[1]["id"]
+    assert rows[0]["prompt"] != rows[1]["prompt"]
+
+
+def test_a_finished_folder_is_not_overwritten_unless_asked(toy_run: ToyRun) -> None:
+    before = manifest.sha256(toy_run.folder / "manifest.json")
+    with pytest.raises(StageError, match="exists already; pass --overwrite"):
+        train(toy_run.recipe, str(toy_run.dataset), toy_run.folder)
+    assert manifest.sha256(toy_run.folder / "manifest.json") == before
+    assert not toy_run.folder.with_name("model.partial").exists()
+
+
+def test_a_run_whose_first_steps_earn_nothing_is_stopped_with_a_hint(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "zero.py").write_text(NOTHING)
+    grpo = dict(toy_recipe.grpo or {}, max_steps=5, save_steps=5)
+    recipe = replace(toy_recipe, grpo=grpo, rewards=Rewards((f"{tmp_path / 'zero.py'}:nothing",)))
+    with pytest.raises(TrainingError, match="every reward of the first 3 logged steps is 0") as raised:
+        train(recipe, str(toy_dataset), tmp_path / "model")
+    assert "hit max_completion_length: raise it" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_recipe_without_anything_to_train_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="neither a 'cold_start' nor a 'grpo' section"):
+        train(Recipe("nothing"), "nowhere", tmp_path / "model")
+
+
+def test_a_dataset_that_is_not_there_is_one_line_and_leaves_nothing(toy_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(CountdownError) as raised:
+        train(toy_recipe, str(tmp_path / "nowhere"), tmp_path / "model")
+    assert "nowhere" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def damaged(folder: Path, how: str) -> None:
+    path = folder / "model.safetensors"
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "configuration"])
+def test_a_damaged_base_is_one_line(toy_run: ToyRun, tmp_path: Path, how: str) -> None:
+    base = shutil.copytree(toy_run.folder / "checkpoint-1", tmp_path / "base")
+    damaged(base, how)
+    with pytest.raises(StageError, match="damaged") as raised:
+        train(replace(toy_run.recipe, base=str(base)), str(toy_run.dataset), tmp_path / "model")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Recipe, str]:
+    """A run of many steps that got Ctrl-C after its first checkpoint: folder, recipe, what it printed."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    recipe = replace(toy_recipe, name="long", grpo=dict(toy_recipe.grpo or {}, max_steps=400))
+    (folder / "long.yaml").write_text(recipe_text(recipe))
+    command = [sys.executable, "-m", "countdown_r1", "train", "long.yaml", "--dataset", str(toy_dataset), "--out", "m"]
+    begun = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "m.partial" / "checkpoint-2").exists():
+        assert begun.poll() is None, begun.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    begun.send_signal(signal.SIGINT)
+    printed, _ = begun.communicate(timeout=60)
+    assert begun.returncode == 130, printed
+    return folder, recipe, printed
+
+
+def last_step(folder: Path) -> int:
+    return max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
+
+
+def resume(
+    interrupted: tuple[Path, Recipe, str], tmp_path: Path, dataset: Path, more: int = 1
+) -> tuple[Path, Path, int]:
+    """Copy the interrupted folder as a run that lacks ``more`` steps: (out, partial, step of its last checkpoint).
+
+    Only the recipe's number of steps changes, so that the rest of the run is short.
+    """
+    folder, recipe, _ = interrupted
+    partial = shutil.copytree(folder / "m.partial", tmp_path / "m.partial")
+    step = last_step(partial)
+    shorter = replace(recipe, grpo=dict(recipe.grpo or {}, max_steps=step + more))
+    (partial / "recipe.yaml").write_text(recipe_text(shorter))
+    (tmp_path / "short.yaml").write_text(recipe_text(shorter))
+    return tmp_path / "m", partial, step
+
+
+def test_ctrl_c_leaves_the_partial_folder_says_so_and_shows_no_traceback(interrupted: tuple[Path, Recipe, str]) -> None:
+    folder, _, printed = interrupted
+    assert "run the same command again" in printed
+    assert "Traceback" not in printed
+    assert not (folder / "m").exists()
+    assert (folder / "m.partial" / "checkpoint-1" / "optimizer.pt").exists()
+
+
+def test_a_rerun_goes_on_from_the_last_checkpoint(
+    interrupted: tuple[Path, Recipe, str], toy_dataset: Path, tmp_path: Path
+) -> None:
+    out, partial, step = resume(interrupted, tmp_path, toy_dataset)
+    before = (partial / "metrics.jsonl").read_text().splitlines()
+    written = train(load_recipe(str(tmp_path / "short.yaml")), str(toy_dataset), out)
+    assert written is not None and written.results["steps"] == step + 1
+    after = (out / "metrics.jsonl").read_text().splitlines()
+    kept = [line for line in before if json.loads(line)["step"] <= step]
+    assert after[: len(kept)] == kept  # the very lines, with the times of the first session
+    rewarded = [entry["step"] for entry in steps_of(out) if "reward" in entry]
+    assert rewarded == list(range(1, step + 2))
+    assert {path.name for path in (out / f"checkpoint-{step}").iterdir()} == MODEL_FILES
+
+
+def test_another_recipe_does_not_go_on_where_this_one_stopped(
+    interrupted: tuple[Path, Recipe, str], toy_run: ToyRun, tmp_path: Path
+) -> None:
+    out, partial, _ = resume(interrupted, tmp_path, toy_run.dataset)
+    other = replace(toy_run.recipe, grpo=dict(toy_run.recipe.grpo or {}, max_steps=1))
+    written = train(other, str(toy_run.dataset), out)
+    assert written is not None and written.results["steps"] == 1
+    assert [entry["step"] for entry in steps_of(out) if "reward" in entry] == [1]
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty"])
+def test_a_checkpoint_that_was_cut_short_is_one_line_with_the_fix(
+    interrupted: tuple[Path, Recipe, str], toy_dataset: Path, tmp_path: Path, how: str
+) -> None:
+    out, partial, step = resume(interrupted, tmp_path, toy_dataset)
+    damaged(partial / f"checkpoint-{step}", how)
+    command = ["train", str(tmp_path / "short.yaml"), "--dataset", str(toy_dataset), "--out", str(out)]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1, done.output
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert f"checkpoint-{step}" in done.output.splitlines()[-1]
+    assert not out.exists()
+
+
+COLD = ColdStart(
+    numbers=(3,),
+    number_weights=(1.0,),
+    puzzles=50,
+    vocab_size=400,
+    hidden_size=32,
+    intermediate_size=64,
+    layers=1,
+    heads=2,
+    row_tokens=512,
+    batch_rows=2,
+    steps=3,
+    workers=0,
+)
+
+
+@pytest.fixture(scope="module")
+def cold_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cold") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cold, "TOKENIZER_TEXTS", 300)
+        written = train(Recipe("cold", cold_start=COLD), "unused", out, command="countdown-r1 train cold")
+    assert written is not None
+    return out
+
+
+def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path) -> None:
+    assert {path.name for path in cold_folder.iterdir()} == MODEL_FILES | {"manifest.json"}
+    assert {tensor.dtype for tensor in weights(cold_folder).values()} == {torch.bfloat16}
+    model, tokenizer = models.load(str(cold_folder))
+    written = model.generate(**tokenizer("55 + 36", return_tensors="pt"), max_new_tokens=4)  # pyright: ignore[reportCallIssue]
+    assert written.shape[1] <= tokenizer("55 + 36", return_tensors="pt")["input_ids"].shape[1] + 4
+    assert model.config.use_cache
+
+
+def test_a_cold_starts_manifest_says_what_was_trained(cold_folder: Path) -> None:
+    record = manifest.read(cold_folder)
+    assert (record.stage, record.seed, record.command) == ("cold_start", 0, "countdown-r1 train cold")
+    assert record.results["tokens"] == 3 * 2 * 512
+    assert record.results["parameters"] == sum(tensor.numel() for tensor in weights(cold_folder).values())
+    assert 0 < record.results["train_loss"] < 7
+    assert manifest.damaged_files(cold_folder) == []
+
+
+def test_grpo_starts_from_a_cold_start_and_keeps_its_record(
+    cold_folder: Path, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    recipe = replace(toy_recipe, base=str(cold_folder), grpo=dict(toy_recipe.grpo or {}, max_steps=1))
+    written = train(recipe, str(toy_dataset), tmp_path / "model")
+    assert written is not None
+    assert written.results["base_manifest"]["settings"]["hidden_size"] == 32
+    assert not differ(weights(tmp_path / "model" / "base"), weights(cold_folder))
+
+
+def test_one_recipe_may_hold_the_cold_start_and_grpo(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold, "TOKENIZER_TEXTS", 300)
+    recipe = replace(toy_recipe, cold_start=COLD, grpo=dict(toy_recipe.grpo or {}, max_steps=1))
+    written = train(recipe, str(toy_dataset), tmp_path / "model")
+    assert written is not None
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["hidden_size"] == 32
+
+
+def test_prompts_carry_no_loss_in_a_cold_start_and_rows_have_one_length(cold_folder: Path) -> None:
+    tokenizer: Any = models.load(str(cold_folder))[1]
+    rows = iter(cold.TraceRows(COLD, tokenizer, cold.draw_puzzles(COLD)))
+    for _ in range(20):
+        row = next(rows)
+        assert row["input_ids"].shape == row["labels"].shape == (512,)
+        learnt = row["labels"] != cold.IGNORED
+        assert torch.equal(row["labels"][learnt], row["input_ids"][learnt])
+        text = str(tokenizer.decode(row["labels"][learnt]))
+        assert "<|im_start|>" not in text
+        assert text.endswith("</answer><|im_end|>")
+        ends = int((row["labels"] == tokenizer.eos_token_id).sum())
+        assert ends == str(tokenizer.decode(row["input_ids"])).count("<|im_start|>assistant")
+
+
+def test_rows_too_short_for_any_sample_are_refused_instead_of_waited_for(cold_folder: Path) -> None:
+    tokenizer: Any = models.load(str(cold_folder))[1]
+    settings = replace(COLD, row_tokens=16)
+    with pytest.raises(InputError, match="row_tokens"):
+        next(iter(cold.TraceRows(settings, tokenizer, cold.draw_puzzles(settings))))
+
+
+def test_a_cold_start_does_not_overwrite_unless_asked(cold_folder: Path) -> None:
+    with pytest.raises(StageError, match="exists already"):
+        cold.cold_start(COLD, cold_folder)

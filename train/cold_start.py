@@ -31,6 +31,7 @@ from transformers.training_args import TrainingArguments
 from .. import manifest
 from ..build_dataset.generate import generate
 from ..build_dataset.prompt import LANGUAGES, Template, chatml, load_template
+from ..errors import InputError
 from ..game.puzzle import Puzzle
 from .generation import token_id
 from .recipe import ColdStart
@@ -44,11 +45,16 @@ TOKENIZER_TEXTS = 20_000
 class TraceRows(IterableDataset[dict[str, torch.Tensor]]):
     """An endless stream of packed rows, ``input_ids`` and ``labels`` of shape (row_tokens,).
 
-    Prompts carry no loss. Each worker has a stream of its own, decided by the seed and its number.
+    Prompts carry no loss. Each worker has a stream of its own, decided by the seed and its number. Raises
+    ``InputError`` when samples do not fit into a row, since the stream would never yield one.
     """
 
     def __init__(self, settings: ColdStart, tokenizer: PreTrainedTokenizerFast, puzzles: list[list[Puzzle]]) -> None:
         self.settings, self.tokenizer, self.puzzles = settings, tokenizer, puzzles
+        samples = islice(write_samples(settings, puzzles, Random(settings.seed)), 20)
+        shortest = min(len(self._tokens(*sample)[0]) for sample in samples)
+        if shortest > settings.row_tokens:
+            raise InputError(f"section 'cold_start': a sample has {shortest} tokens and more, raise 'row_tokens'")
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
@@ -163,6 +169,7 @@ def _arguments(settings: ColdStart, folder: Path) -> TrainingArguments:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Weights in bfloat16, configuration and tokenizer, as ``from_pretrained`` and vLLM read them."""
+    model.config.use_cache = True  # the trainer turns it off for its own passes
     model.to(torch.bfloat16).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
     tokenizer.save_pretrained(folder)
 

@@ -18,7 +18,6 @@ from datasets import Dataset
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -26,6 +25,7 @@ from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
 from .generation import sample, token_id
 from .recipe import Recipe, convert, nearest
+from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
@@ -103,7 +103,7 @@ def run_grpo(
         callbacks=[MetricsFile(folder / "metrics.jsonl"), RewardWatch(), Progress()],
     )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return trainer
 
 

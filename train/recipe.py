@@ -26,6 +26,7 @@ from ..errors import InputError
 
 Section = TypeVar("Section")
 LAUNCHERS = ("local", "accelerate")
+SMALLEST_VOCABULARY = 263  # 256 bytes, three special tokens, four tags
 _NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -71,6 +72,8 @@ class ColdStart:
     def __post_init__(self) -> None:
         if len(self.numbers) != len(self.number_weights):
             raise InputError("section 'cold_start': 'number_weights' needs one weight for each entry of 'numbers'")
+        if self.vocab_size < SMALLEST_VOCABULARY:
+            raise InputError(f"section 'cold_start': 'vocab_size' is at least {SMALLEST_VOCABULARY}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # make demo   the whole chain on this computer, without an account; SERVE=0 stops before serving the page
-# make test   lint-free code is checked by `make lint`; this runs every test
+# make test   every test, two files at a time; `make lint` checks style and types
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ PORT ?= 7860
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint stress clean
+.PHONY: help demo test lint clean
 
 help:
 	@echo "make demo          build a dataset, train, evaluate, publish to a rehearsal Hub, serve http://127.0.0.1:$(PORT)"
@@ -22,7 +22,7 @@ demo: $(VENV)/installed
 	@$(BIN)/countdown-r1 run demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: $(VENV)/installed $(VENV)/browser
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	@mkdir -p build/types && ln -sfn ../.. build/types/countdown_r1

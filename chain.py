@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StageError
 from .hub import Hub, connect
-from .manifest import FILE_NAME, damaged_files
+from .manifest import FILE_NAME, damaged_files, refuse_foreign
 
 if TYPE_CHECKING:
     from .train.recipe import Recipe
@@ -174,6 +174,7 @@ def _claim_folder(chain: Chain, overwrite: bool) -> None:
 
     text = recipe_text(chain.recipe)
     record = chain.out / "recipe.yaml"
+    refuse_foreign(chain.out, record.name)
     if overwrite and chain.out.exists():
         shutil.rmtree(chain.out)
     if record.exists() and record.read_text(encoding="utf-8") != text:

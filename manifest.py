@@ -53,6 +53,7 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iter
     """
     if out.exists() and not overwrite:
         raise StageError(f"{out} exists already; pass --overwrite to replace it, or choose another folder")
+    refuse_foreign(out, FILE_NAME)
     partial = out.with_name(out.name + PARTIAL)
     if partial.exists() and not keep_partial:
         shutil.rmtree(partial)
@@ -66,6 +67,12 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iter
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)
+
+
+def refuse_foreign(folder: Path, mark: str) -> None:
+    """Raise ``StageError`` when ``folder`` holds something and not the file that marks it as ours to replace."""
+    if folder.exists() and not (folder / mark).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StageError(f"{folder} holds no {mark}, so it is not this program's to replace; choose another folder")
 
 
 def write(folder: Path, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import time
+from typing import Any
 
 import torch
 
@@ -38,7 +39,8 @@ def main() -> None:
 
     def theirs() -> int:
         batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
-        ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=options.max_new_tokens)
+        generate: Any = model.generate
+        ids = generate(**batch, do_sample=True, top_k=0, max_new_tokens=options.max_new_tokens)
         new = ids[:, batch["input_ids"].shape[1] :]
         return int((new != tokenizer.pad_token_id).sum())
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the article's long lines are kept as they are
 """Aha moments: the two cases of the DataCanvas article, and everything that only looks like one."""
 
 from __future__ import annotations
@@ -139,7 +140,17 @@ def test_a_cue_in_the_answer_or_after_it_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "cue",
-    ["Wait", "wait", "Hold on", "Aha", "Let me recheck", "let me re-check", "Let me reconsider", "Actually, ", "突然发现"],
+    [
+        "Wait",
+        "wait",
+        "Hold on",
+        "Aha",
+        "Let me recheck",
+        "let me re-check",
+        "Let me reconsider",
+        "Actually, ",
+        "突然发现",
+    ],
 )
 def test_each_reflective_cue_is_known(cue: str) -> None:
     (aha,) = find_ahas([trace(f"55 + 7 = 62. {cue} 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65.")])

@@ -98,6 +98,14 @@ def test_an_existing_folder_is_not_overwritten_unless_asked(tmp_path: Path) -> N
     assert countdown(tmp_path, *words, "--overwrite").returncode == 0
 
 
+@pytest.mark.parametrize("words", [("build-dataset", "--rows", "9", "--out", "mine"), ("run", "demo", "--out", "mine")])
+def test_overwrite_never_removes_a_folder_that_is_not_ours(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    assert "not this program's to replace" in one_line(countdown(tmp_path, *words, "--overwrite"))
+    assert (tmp_path / "mine" / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+
+
 def test_the_last_line_of_a_stage_is_what_it_wrote(tmp_path: Path) -> None:
     done = countdown(tmp_path, "build-dataset", "--rows", "50", "--numbers", "3", "--out", "data")
     assert done.stdout.splitlines()[-1] == "data"

@@ -66,7 +66,7 @@ def test_every_shipped_recipe_parses_and_its_grpo_section_builds_trls_config(nam
 
 def test_the_shipped_recipes_are_listed() -> None:
     assert {"demo", "tiny-cold-start"} <= set(shipped_recipes())
-    with pytest.raises(InputError, match="one of .*demo"):
+    with pytest.raises(InputError, match=r"one of .*demo"):
         load_recipe("demon")
 
 
@@ -151,6 +151,7 @@ def test_an_unknown_key_is_refused_with_section_key_and_the_nearest_name(
         ({"grpo": {"learning_rate": "low"}}, ["section 'grpo', key 'learning_rate'", "a number", "'low'"]),
         ({"grpo": {"gradient_checkpointing": "no!"}}, ["section 'grpo', key 'gradient_checkpointing'", "'no!'"]),
         ({"cold_start": {"numbers": [3]}}, ["section 'cold_start'", "'number_weights'"]),
+        ({"cold_start": {"vocab_size": 262}}, ["section 'cold_start'", "'vocab_size' is at least 263"]),
         ({"rewards": {"functions": []}}, ["section 'rewards'", "'functions' is empty"]),
         ({"launch": {"launcher": "slrum"}}, ["section 'launch'", "'slrum'", "local, accelerate"]),
         ({"launch": {"gpus_per_node": 0, "launcher": "accelerate"}}, ["section 'launch'", "at least 1"]),
@@ -256,7 +257,7 @@ def test_on_a_cpu_the_config_is_float32_and_logs_what_later_stages_read(tmp_path
     config = grpo_config(Recipe("x", grpo={"bf16": True}), tmp_path)
     assert (config.use_cpu, config.bf16) == (True, False)
     assert config.log_completions
-    assert list(config.report_to) == ["tensorboard"]
+    assert config.report_to == ["tensorboard"]
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from countdown_r1.game.answer import ANSWER, END_ANSWER, END_THINK, THINK, parse
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.models import SHIPPED
 from countdown_r1.train.cold_start import draw_puzzles, write_samples
-from countdown_r1.train.recipe import ColdStart
+from countdown_r1.train.recipe import SMALLEST_VOCABULARY, ColdStart
 from countdown_r1.train.tokenizer import END, PAD, START, train_tokenizer
 
 TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 PUZZLE = Puzzle((68, 77, 93, 43), 95)
 SETTINGS = ColdStart(numbers=(3,), number_weights=(1.0,), puzzles=100, vocab_size=600)
-PIECES = st.sampled_from([*TAGS, "84 - 19 = 65. Yes!", "突然想到,可以用 ", "\n", " ", "1234567890", "\u3000", "𝟙", "é", "é"])
+PIECES = st.sampled_from(
+    [*TAGS, "84 - 19 = 65. Yes!", "突然想到,可以用 ", "\n", " ", "1234567890", "\u3000", "𝟙", "\u00e9", "e\u0301"]
+)
 TEXTS = st.lists(PIECES | st.text(max_size=12), max_size=12).map("".join)
 
 
@@ -138,6 +140,12 @@ def test_the_vocabulary_has_the_size_asked_for_and_fits_the_shipped_weights(
 ) -> None:
     assert len(fresh) == SETTINGS.vocab_size
     assert len(shipped) <= LlamaConfig.from_pretrained(Path(SHIPPED["tiny"])).vocab_size
+
+
+def test_the_smallest_vocabulary_spells_everything_in_bytes() -> None:
+    tokenizer = train_tokenizer(["55 + 36"], SMALLEST_VOCABULARY)
+    assert len(tokenizer) == SMALLEST_VOCABULARY
+    assert max(tokenizer("突然想到 <think>")["input_ids"]) < SMALLEST_VOCABULARY
 
 
 def test_merges_run_across_words_so_that_prompts_are_short(shipped: PreTrainedTokenizerBase) -> None:

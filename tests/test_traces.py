@@ -62,7 +62,7 @@ def test_every_claim_in_hundreds_of_traces_is_exact(language: str, stop_chance: 
         for claim in CLAIM.finditer(trace.completion):
             assert exact(claim[1]) == int(claim[2]), claim[0]
             claims += 1
-    assert claims > 1_000 or stop_chance == 1.0 and claims > 500
+    assert claims > 1_000 or (stop_chance == 1.0 and claims > 500)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -73,9 +73,7 @@ def test_no_equals_sign_escapes_the_test_above(language: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_solved_trace_is_judged_solved_and_well_formed(language: str) -> None:
-    solved = [
-        (puzzle, trace) for puzzle, trace in traces((2, 3, 4), 150, Habits(0.3, 0.2), language) if trace.solved
-    ]
+    solved = [(puzzle, trace) for puzzle, trace in traces((2, 3, 4), 150, Habits(0.3, 0.2), language) if trace.solved]
     assert len(solved) > 100
     for puzzle, trace in solved:
         assert judge(puzzle, trace.completion).solved

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from countdown_r1.build_dataset.dataset import load
 from countdown_r1.cli import main
 from countdown_r1.errors import CountdownError, InputError, StageError, TrainingError
 from countdown_r1.train import cold_start as cold
+from countdown_r1.train import stage
 from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
+from countdown_r1.train.resume import last_checkpoint
 from countdown_r1.train.stage import train, train_rows
 
 if TYPE_CHECKING:
@@ -190,6 +192,16 @@ def test_a_run_whose_first_steps_earn_nothing_is_stopped_with_a_hint(
     assert not (tmp_path / "model").exists()
 
 
+def test_fewer_puzzles_than_one_batch_asks_are_refused_instead_of_training_no_step(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    recipe = replace(toy_recipe, grpo=dict(toy_recipe.grpo or {}, per_device_train_batch_size=2_000))
+    with pytest.raises(InputError, match=r"a batch asks 1,000 prompts, .* has 7[0-9][0-9]") as raised:
+        train(recipe, str(toy_dataset), tmp_path / "model")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_recipe_without_anything_to_train_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a 'cold_start' nor a 'grpo' section"):
         train(Recipe("nothing"), "nowhere", tmp_path / "model")
@@ -222,11 +234,17 @@ def test_a_damaged_base_is_one_line(toy_run: ToyRun, tmp_path: Path, how: str) -
     assert "\n" not in str(raised.value)
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """A run that got Ctrl-C after its second checkpoint: where, its recipe, what it printed."""
+
+    folder: Path
+    recipe: Recipe
+    printed: str
+
+
 @pytest.fixture(scope="module")
-def interrupted(
-    toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Recipe, str]:
-    """A run of many steps that got Ctrl-C after its first checkpoint: folder, recipe, what it printed."""
+def interrupted(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
     recipe = replace(toy_recipe, name="long", grpo=dict(toy_recipe.grpo or {}, max_steps=400))
     (folder / "long.yaml").write_text(recipe_text(recipe))
@@ -240,63 +258,103 @@ def interrupted(
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (folder / "m.partial" / "checkpoint-2").exists():
+    while not (folder / "m.partial" / "checkpoint-2" / "trainer_state.json").exists():
         assert begun.poll() is None, begun.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
     printed, _ = begun.communicate(timeout=60)
     assert begun.returncode == 130, printed
-    return folder, recipe, printed
+    return Interrupted(folder, recipe, printed)
 
 
-def last_step(folder: Path) -> int:
-    return max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
-
-
-def resume(
-    interrupted: tuple[Path, Recipe, str], tmp_path: Path, dataset: Path, more: int = 1
-) -> tuple[Path, Path, int]:
-    """Copy the interrupted folder as a run that lacks ``more`` steps: (out, partial, step of its last checkpoint).
+def resumable(interrupted: Interrupted, folder: Path, more: int = 1) -> tuple[Path, Path, int]:
+    """The interrupted run as one that lacks ``more`` steps: its OUT, OUT.partial and its last whole checkpoint's step.
 
     Only the recipe's number of steps changes, so that the rest of the run is short.
     """
-    folder, recipe, _ = interrupted
-    partial = shutil.copytree(folder / "m.partial", tmp_path / "m.partial")
-    step = last_step(partial)
-    shorter = replace(recipe, grpo=dict(recipe.grpo or {}, max_steps=step + more))
+    partial = shutil.copytree(interrupted.folder / "m.partial", folder / "m.partial")
+    whole = [int(path.parent.name.rpartition("-")[2]) for path in partial.glob("checkpoint-*/trainer_state.json")]
+    for path in partial.glob("checkpoint-*"):
+        if not (path / "trainer_state.json").exists():
+            shutil.rmtree(path)  # the test that wants one makes it
+    step = max(whole)
+    shorter = replace(interrupted.recipe, grpo=dict(interrupted.recipe.grpo or {}, max_steps=step + more))
     (partial / "recipe.yaml").write_text(recipe_text(shorter))
-    (tmp_path / "short.yaml").write_text(recipe_text(shorter))
-    return tmp_path / "m", partial, step
+    (folder / "short.yaml").write_text(recipe_text(shorter))
+    return folder / "m", partial, step
 
 
-def test_ctrl_c_leaves_the_partial_folder_says_so_and_shows_no_traceback(interrupted: tuple[Path, Recipe, str]) -> None:
-    folder, _, printed = interrupted
-    assert "run the same command again" in printed
-    assert "Traceback" not in printed
-    assert not (folder / "m").exists()
-    assert (folder / "m.partial" / "checkpoint-1" / "optimizer.pt").exists()
+def go_on(folder: Path, dataset: Path) -> str:
+    """Run the same command again; its output, the exit status on the last line."""
+    command = ["train", str(folder / "short.yaml"), "--dataset", str(dataset), "--out", str(folder / "m")]
+    done = CliRunner().invoke(main, command)
+    assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
+    return f"{done.output.rstrip()}\n{done.exit_code}"
 
 
-def test_a_rerun_goes_on_from_the_last_checkpoint(
-    interrupted: tuple[Path, Recipe, str], toy_dataset: Path, tmp_path: Path
-) -> None:
-    out, partial, step = resume(interrupted, tmp_path, toy_dataset)
+def test_ctrl_c_leaves_the_partial_folder_says_so_and_shows_no_traceback(interrupted: Interrupted) -> None:
+    assert "run the same command again" in interrupted.printed
+    assert "Traceback" not in interrupted.printed
+    assert not (interrupted.folder / "m").exists()
+    assert (interrupted.folder / "m.partial" / "checkpoint-1" / "optimizer.pt").exists()
+
+
+def test_a_rerun_goes_on_from_the_last_checkpoint(interrupted: Interrupted, toy_dataset: Path, tmp_path: Path) -> None:
+    out, partial, step = resumable(interrupted, tmp_path)
     before = (partial / "metrics.jsonl").read_text().splitlines()
-    written = train(load_recipe(str(tmp_path / "short.yaml")), str(toy_dataset), out)
-    assert written is not None and written.results["steps"] == step + 1
+    printed = go_on(tmp_path, toy_dataset)
+    assert printed.endswith(f"{out}\n0"), printed
+    assert manifest.read(out).results["steps"] == step + 1
     after = (out / "metrics.jsonl").read_text().splitlines()
     kept = [line for line in before if json.loads(line)["step"] <= step]
     assert after[: len(kept)] == kept  # the very lines, with the times of the first session
-    rewarded = [entry["step"] for entry in steps_of(out) if "reward" in entry]
-    assert rewarded == list(range(1, step + 2))
+    assert [entry["step"] for entry in steps_of(out) if "reward" in entry] == list(range(1, step + 2))
     assert {path.name for path in (out / f"checkpoint-{step}").iterdir()} == MODEL_FILES
 
 
-def test_another_recipe_does_not_go_on_where_this_one_stopped(
-    interrupted: tuple[Path, Recipe, str], toy_run: ToyRun, tmp_path: Path
+def test_what_a_kill_left_half_written_does_not_stop_a_rerun(
+    interrupted: Interrupted, toy_dataset: Path, tmp_path: Path
 ) -> None:
-    out, partial, _ = resume(interrupted, tmp_path, toy_run.dataset)
+    out, partial, step = resumable(interrupted, tmp_path, more=2)
+    half = partial / f"checkpoint-{step + 1}"  # the process died while it saved this one
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"\0" * 100)
+    (partial / "checkpoint-1.writing").mkdir()  # and, in an earlier session, while it finished
+    with (partial / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 9999, "lo')
+    assert go_on(tmp_path, toy_dataset).endswith(f"{out}\n0")
+    assert [entry["step"] for entry in steps_of(out) if "reward" in entry] == list(range(1, step + 3))
+    assert {path.name for path in out.glob("checkpoint-*")} == {f"checkpoint-{n}" for n in range(1, step + 3)}
+    assert {path.name for path in (out / half.name).iterdir()} == MODEL_FILES
+
+
+def test_an_interruption_while_finishing_costs_no_training(
+    interrupted: Interrupted, toy_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C falls after the last step, when checkpoints are already being reduced to what is published."""
+    out, partial, step = resumable(interrupted, tmp_path)
+    save, saved = stage.save_model, []
+
+    def interrupt(*arguments: Any) -> None:
+        saved.append(arguments)
+        if len(saved) == step + 1:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    monkeypatch.setattr(stage, "save_model", interrupt)
+    assert go_on(tmp_path, toy_dataset).endswith("130")
+    monkeypatch.undo()
+    logged = (partial / "metrics.jsonl").read_text()
+    assert go_on(tmp_path, toy_dataset).endswith(f"{out}\n0")
+    rewarded = [line for line in logged.splitlines() if "reward" in json.loads(line)]
+    assert [line for line in (out / "metrics.jsonl").read_text().splitlines() if '"reward"' in line] == rewarded
+
+
+def test_another_recipe_does_not_go_on_where_this_one_stopped(
+    interrupted: Interrupted, toy_run: ToyRun, tmp_path: Path
+) -> None:
+    out, partial, _ = resumable(interrupted, tmp_path)
     other = replace(toy_run.recipe, grpo=dict(toy_run.recipe.grpo or {}, max_steps=1))
     written = train(other, str(toy_run.dataset), out)
     assert written is not None and written.results["steps"] == 1
@@ -304,18 +362,29 @@ def test_another_recipe_does_not_go_on_where_this_one_stopped(
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty"])
-def test_a_checkpoint_that_was_cut_short_is_one_line_with_the_fix(
-    interrupted: tuple[Path, Recipe, str], toy_dataset: Path, tmp_path: Path, how: str
+@pytest.mark.parametrize("name", ["model.safetensors", "trainer_state.json", "optimizer.pt"])
+@pytest.mark.parametrize("size", [0, 100])
+def test_a_damaged_checkpoint_is_one_line_with_the_fix(
+    interrupted: Interrupted, toy_dataset: Path, tmp_path: Path, name: str, size: int
 ) -> None:
-    out, partial, step = resume(interrupted, tmp_path, toy_dataset)
-    damaged(partial / f"checkpoint-{step}", how)
-    command = ["train", str(tmp_path / "short.yaml"), "--dataset", str(toy_dataset), "--out", str(out)]
-    done = CliRunner().invoke(main, command)
-    assert done.exit_code == 1, done.output
-    assert isinstance(done.exception, SystemExit), done.exception
-    assert f"checkpoint-{step}" in done.output.splitlines()[-1]
-    assert not out.exists()
+    out, partial, step = resumable(interrupted, tmp_path)
+    path = partial / f"checkpoint-{step}" / name
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(StageError, match=rf"checkpoint-{step} is damaged .*remove it") as raised:
+        last_checkpoint(partial)
+    assert "\n" not in str(raised.value)
+    if size == 0:
+        printed = go_on(tmp_path, toy_dataset).splitlines()
+        assert printed[-1] == "1"
+        assert f"checkpoint-{step} is damaged" in printed[-2]
+        assert not out.exists()
+
+
+def test_a_fresh_folder_has_no_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-best").mkdir()
+    (tmp_path / "checkpoint-best" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) is None
 
 
 COLD = ColdStart(

@@ -61,6 +61,16 @@ def rows_needed(config: GRPOConfig) -> int | None:
     return config.max_steps * max(1, completions // (config.num_generations or 1))
 
 
+def check_rows(config: GRPOConfig, rows: int) -> None:
+    """Raise ``InputError`` when the dataset cannot fill one batch: TRL would end well after no step at all."""
+    asked = (config.generation_batch_size or 0) // (config.num_generations or 1)
+    if rows < asked:
+        raise InputError(
+            f"section 'grpo': a batch asks {asked:,} prompts, the train split has {rows:,}: "
+            "build a larger dataset or lower per_device_train_batch_size"
+        )
+
+
 def prompt_rows(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Dataset rows as TRL wants them: ``prompt`` (the string to continue), ``nums``, ``target``."""
     return Dataset.from_list(
@@ -91,6 +101,7 @@ def run_grpo(
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked experimental
     config = grpo_config(recipe, folder)
+    check_rows(config, len(rows))
     functions = [load_reward(name) for name in recipe.rewards.functions]
     functions[0] = recorded(functions[0], folder / "completion_samples")
     trainer = GRPOTrainer(
@@ -162,9 +173,10 @@ class MetricsFile(TrainerCallback):
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.is_world_process_zero and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            # A line without an end was cut short by the interruption; its step comes after the checkpoint.
+            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
             kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-            self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            self.path.write_text("".join(kept), encoding="utf-8")
 
     def on_log(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
         if state.is_world_process_zero:

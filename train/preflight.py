@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,23 +58,24 @@ def _configuration(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     if recipe.grpo is None:
         yield True, "no 'grpo' section: cold start only"
         return
+    config, processes = _as_one_process(recipe), recipe.launch.nodes * recipe.launch.gpus_per_node
+    completions = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    generations = config.num_generations or 1
+    puzzles = completions / generations
+    yield True, f"{completions} completions an update = {puzzles:g} puzzles x {generations}, on {processes} process(es)"
+
+
+def _as_one_process(recipe: Recipe) -> GRPOConfig:
+    """The configuration with the batches of all processes in one: TRL counts the processes that run now."""
+    from trl.trainer.grpo_config import GRPOConfig
+
     from .grpo import grpo_config
 
-    config = grpo_config(recipe, Path("outputs", recipe.name))
-    processes = recipe.launch.nodes * recipe.launch.gpus_per_node if recipe.launch.launcher != "local" else 1
-    completions = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
-    generations = config.num_generations or 1
-    yield (
-        completions % generations == 0,
-        f"{completions} completions an update = {completions / generations:g} puzzles x {generations}, "
-        f"on {processes} process(es)"
-        + ("" if completions % generations == 0 else ": make it a multiple of num_generations"),
-    )
-    yield (
-        generations > 1,
-        f"num_generations is {generations}"
-        + ("" if generations > 1 else ": a group of one has no advantage, use 2 or more"),
-    )
+    grpo = dict(recipe.grpo or {})
+    batch = grpo.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
+    if isinstance(batch, int):  # anything else is refused below, with its key
+        grpo["per_device_train_batch_size"] = batch * recipe.launch.nodes * recipe.launch.gpus_per_node
+    return grpo_config(replace(recipe, grpo=grpo), Path("outputs", recipe.name))
 
 
 def _rewards(recipe: Recipe) -> Iterator[tuple[bool, str]]:
@@ -84,14 +85,12 @@ def _rewards(recipe: Recipe) -> Iterator[tuple[bool, str]]:
 
 
 def _model(recipe: Recipe) -> Iterator[tuple[bool, str]]:
-    if recipe.grpo is None:
+    if recipe.grpo is None or recipe.cold_start is not None:  # a cold start makes its own model
         return
     model, tokenizer = models.load(recipe.base)
     yield True, f"base {recipe.base}: {model.num_parameters() / 1e6:.1f} M parameters"
     yield from _tags(tokenizer)
-    from .grpo import grpo_config
-
-    yield from _lengths(grpo_config(recipe, Path("outputs", recipe.name)), tokenizer, model.config)
+    yield from _lengths(_as_one_process(recipe), tokenizer, model.config)
 
 
 def _tags(tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[bool, str]]:
@@ -108,11 +107,13 @@ def _lengths(
     config: GRPOConfig, tokenizer: PreTrainedTokenizerBase, model_config: object
 ) -> Iterator[tuple[bool, str]]:
     prompts = [prompt_text(tokenizer, load_template(language), LONGEST) for language in ("en", "zh")]
+    from .grpo import DEFAULT_LENGTH
+
     longest = max(len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) for prompt in prompts)
-    needed = longest + (config.max_completion_length or 0)
-    limit = getattr(model_config, "max_position_embeddings", needed)
-    text = f"prompts of up to {longest} tokens + {config.max_completion_length} new ones, the model takes {limit}"
-    yield needed <= limit, text if needed <= limit else f"{text}: lower max_completion_length"
+    new = config.max_completion_length or DEFAULT_LENGTH
+    limit = getattr(model_config, "max_position_embeddings", longest + new)
+    text = f"prompts of up to {longest} tokens + {new} new ones, the model takes {limit}"
+    yield longest + new <= limit, text if longest + new <= limit else f"{text}: lower max_completion_length"
 
 
 def _disk(recipe: Recipe) -> Iterator[tuple[bool, str]]:

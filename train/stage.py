@@ -39,12 +39,14 @@ def train(
 
     Interrupted GRPO leaves ``OUT.partial``; the same recipe goes on from its last checkpoint there.
     """
-    if recipe.grpo is None:
-        if recipe.cold_start is None:
-            raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
-        return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
+    if recipe.grpo is None and recipe.cold_start is None:
+        raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
     began = time.monotonic()
     state = PartialState(cpu=not torch.cuda.is_available())
+    if recipe.cold_start is not None and state.num_processes > 1:
+        raise InputError("a cold start is one process: run it alone, then name its folder as 'base' of a 'grpo' recipe")
+    if recipe.grpo is None and recipe.cold_start is not None:
+        return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     check_recipe(recipe, out)
     rows = train_rows(dataset, recipe.dataset.languages)
     with _shared_folder(state, recipe, out, overwrite) as folder:
@@ -60,7 +62,7 @@ def train(
         written.seconds = round(time.monotonic() - began, 1)
         written.read = _sha_or_none(Path(dataset) / manifest.FILE_NAME)
         written.results = {
-            "base": recipe.base,
+            "base": "cold_start" if recipe.cold_start else recipe.base,
             "base_manifest": _base_record(folder),
             "steps": trainer.state.global_step,
             "train_puzzles": len(rows),
@@ -112,7 +114,16 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
 
 
 def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
-    """The name to load: a Hub id as it is, anything local as a copy in ``base/``, which is published as step 0."""
+    """The name to load: a Hub id as it is, anything local as a copy in ``base/``, which is published as step 0.
+
+    A recipe with a cold start makes its base itself.
+    """
+    if recipe.cold_start is not None:
+        if not (folder / "base").exists():
+            cold_start(recipe.cold_start, folder / "base.writing", overwrite=True)
+            (folder / "base.writing" / manifest.FILE_NAME).rename(folder / "base.writing" / "cold_start.json")
+            (folder / "base.writing").rename(folder / "base")
+        return str(folder / "base")
     source = models.resolve(recipe.base)
     if source.revision is not None or not Path(source.path_or_id).is_dir():
         return recipe.base
@@ -128,14 +139,20 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
 
 
 def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Final weights in bfloat16; checkpoints reduced to what can be loaded and published."""
-    for checkpoint in folder.glob("checkpoint-*"):
+    """Final weights in bfloat16; checkpoints reduced to what can be loaded and published.
+
+    Every reduced copy is written before the first checkpoint goes, so that an interruption costs no training.
+    """
+    for unfinished in folder.glob("checkpoint-*.writing"):
+        shutil.rmtree(unfinished)
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
+    for checkpoint in checkpoints:
         trained, _ = models.load(str(checkpoint))
-        slim = checkpoint.with_name(checkpoint.name + ".writing")
-        save_model(trained, tokenizer, slim)
-        shutil.rmtree(checkpoint)
-        slim.rename(checkpoint)
+        save_model(trained, tokenizer, checkpoint.with_name(checkpoint.name + ".writing"))
     save_model(model, tokenizer, folder)
+    for checkpoint in checkpoints:  # the last one, which a rerun would go on from, goes last
+        shutil.rmtree(checkpoint)
+        checkpoint.with_name(checkpoint.name + ".writing").rename(checkpoint)
     (folder / "README.md").unlink(missing_ok=True)
     (folder / "training_args.bin").unlink(missing_ok=True)
 

@@ -1,0 +1,166 @@
+"""Two real processes over gloo, started as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from countdown_r1 import manifest, models
+from countdown_r1.errors import InputError, TrainingError
+from countdown_r1.train.launch import process_command, run_training
+from countdown_r1.train.recipe import Dataset, Launch, Recipe, load_recipe, recipe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STEPS = 6
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Two-process GRPO, interrupted once: its folder, what both sessions printed, which ranks asked for rewards."""
+
+    folder: Path
+    command: list[str]
+    interrupted: str
+    finished: str
+    kept: list[str]
+    ranks: list[list[str]]
+
+
+def started_below(folder: Path) -> list[psutil.Process]:
+    """Processes of the run in ``folder`` that are still there."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(folder) in " ".join(process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    folder = tmp_path_factory.mktemp("distributed")
+    recipe = replace(toy_recipe, name="two", grpo=dict(toy_recipe.grpo or {}, max_steps=STEPS))
+    (folder / "two.yaml").write_text(recipe_text(recipe))
+    ranks = Path(recipe.rewards.functions[-1].partition(":")[0]).with_name("ranks.txt")
+    ranks.unlink(missing_ok=True)
+    command = ["train", str(folder / "two.yaml"), "--dataset", str(toy_dataset), "--out", str(folder / "model")]
+    command += ["--launcher", "accelerate", "--gpus-per-node", "2"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "countdown_r1", *command],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    begun = start()
+    deadline = time.monotonic() + 120
+    while not (folder / "model.partial" / "checkpoint-1" / "trainer_state.json").exists():
+        assert begun.poll() is None, begun.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    begun.send_signal(signal.SIGINT)
+    interrupted, _ = begun.communicate(timeout=90)
+    assert begun.returncode == 130, interrupted
+    assert not started_below(folder), "a process outlived Ctrl-C"
+    kept = (folder / "model.partial" / "metrics.jsonl").read_text().splitlines()
+    again = start()
+    finished, _ = again.communicate(timeout=150)
+    assert again.returncode == 0, finished
+    lines = [line.split() for line in ranks.read_text().splitlines()]
+    yield Trained(folder, command, interrupted, finished, kept, lines)
+
+
+def test_two_processes_train_and_the_command_ends_with_status_0(trained: Trained) -> None:
+    record = manifest.read(trained.folder / "model")
+    assert record.results["world_size"] == 2
+    assert record.results["steps"] == STEPS
+    assert trained.finished.splitlines()[-1] == str(trained.folder / "model")
+    assert not started_below(trained.folder)
+
+
+def test_both_ranks_took_part_in_every_step(trained: Trained) -> None:
+    counts = {rank: sum(line[0] == rank for line in trained.ranks) for rank in ("0", "1")}
+    assert min(counts.values()) >= STEPS
+    assert {size for _, size in trained.ranks} == {"4"}  # each judges its own completions
+
+
+def test_every_update_is_made_of_the_completions_of_both(trained: Trained) -> None:
+    import pyarrow.parquet as pq
+
+    tables = sorted((trained.folder / "model" / "completions").glob("*.parquet"))
+    assert len(tables) == STEPS
+    assert {pq.read_table(table).num_rows for table in tables} == {8}
+
+
+def test_the_weights_are_written_once_and_load(trained: Trained) -> None:
+    model, _ = models.load(str(trained.folder / "model"))
+    assert sum(parameter.numel() for parameter in model.parameters()) > 1_000_000
+    assert manifest.damaged_files(trained.folder / "model") == []
+
+
+def test_ctrl_c_stops_every_process_and_a_rerun_goes_on_from_the_checkpoint(trained: Trained) -> None:
+    assert "run the same command again" in trained.interrupted
+    lines = (trained.folder / "model" / "metrics.jsonl").read_text().splitlines()
+    assert lines[0] == trained.kept[0]  # with the time that the first session measured
+    assert [json.loads(line)["step"] for line in lines if '"reward"' in line] == list(range(1, STEPS + 1))
+
+
+def test_the_manifest_says_what_the_user_typed_and_the_recipe_how_many_processes(trained: Trained) -> None:
+    record = manifest.read(trained.folder / "model")
+    assert record.command.split()[1:] == trained.command
+    assert record.settings["launch"] == {"launcher": "accelerate", "nodes": 1, "gpus_per_node": 2}
+    assert load_recipe(str(trained.folder / "model" / "recipe.yaml")).launch == Launch("accelerate", 1, 2)
+
+
+def run(recipe: Recipe, out: Path, said: list[str], *, dry_run: bool = False) -> None:
+    run_training(recipe, "data", out, overwrite=False, dry_run=dry_run, command="countdown-r1", echo=said.append)
+
+
+def test_a_dry_run_starts_nothing_and_prints_the_command(tmp_path: Path) -> None:
+    said: list[str] = []
+    run(Recipe("x", grpo={}, launch=Launch("accelerate", 1, 2)), tmp_path / "out", said, dry_run=True)
+    run(Recipe("x", grpo={}), tmp_path / "out", said, dry_run=True)
+    assert "torch.distributed.run --standalone --nproc_per_node 2 -m countdown_r1.train" in said[0]
+    assert said[1] == f"would train 'x' in this process, from data to {tmp_path / 'out'}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_nodes_are_refused_here(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="several nodes need a cluster launcher"):
+        process_command(Launch("accelerate", 2, 2), tmp_path / "x.yaml", "data", tmp_path / "out", False)
+
+
+def test_overwriting_is_passed_on_to_the_processes(tmp_path: Path) -> None:
+    commands = [
+        process_command(Launch("accelerate"), tmp_path / "x.yaml", "d", tmp_path, flag) for flag in (False, True)
+    ]
+    assert [command[-1] for command in commands] == [str(tmp_path), "--overwrite"]
+
+
+def test_too_few_processes_are_an_error_and_not_a_smaller_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(TrainingError, match="says 2 processes, 1 run"):
+        run(Recipe("x", grpo={}, launch=Launch("accelerate", 1, 2)), tmp_path / "out", [])
+
+
+def test_a_process_that_fails_makes_the_command_fail(tmp_path: Path) -> None:
+    broken: Any = "many"  # no recipe file could say this; the process refuses it at once
+    recipe = Recipe("x", dataset=Dataset(rows=broken), grpo={}, launch=Launch("accelerate", 1, 1))
+    with pytest.raises(TrainingError, match="ended with status 1"):
+        run(recipe, tmp_path / "out", [])
+    assert not list(tmp_path.iterdir())

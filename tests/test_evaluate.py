@@ -1,0 +1,363 @@
+"""Evaluation: the same held-out puzzles for every model, honest figures, and a best model chosen on validation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from countdown_r1 import manifest, models
+from countdown_r1.build_dataset.dataset import build, load
+from countdown_r1.build_dataset.prompt import chatml, load_template
+from countdown_r1.cli import main
+from countdown_r1.errors import InputError, StageError
+from countdown_r1.game.answer import judge, parse
+from countdown_r1.game.puzzle import Puzzle, Status
+from countdown_r1.game.split import split_of
+from countdown_r1.train.aha import find_ahas, read_records
+from countdown_r1.train.evaluate import (
+    Candidate,
+    Questions,
+    candidates_of,
+    evaluate,
+    record,
+    run_candidates,
+    select_rows,
+    table,
+)
+from countdown_r1.train.generation import Completion, Decoding
+from countdown_r1.train.statistics import wilson_interval
+from countdown_r1.train.summary import choose_best, paired, summarise_records
+
+if TYPE_CHECKING:
+    from conftest import ToyRun
+
+ARTICLE = {"test_id", "score", "prompt", "nums", "generation", "gen_calculation", "target"}
+OURS = {"verdict", "language", "level", "checkpoint", "n_tokens", "seconds", "format"}
+DECODING = Decoding(temperature=1.0, max_new_tokens=90, batch_size=8, seed=5)
+N, N_VALIDATION = 10, 4
+ROW = {"nums": [68, 77, 93, 43], "target": 95, "language": "zh", "level": 0, "prompt": "", "assistant_prefix": ""}
+
+
+@pytest.fixture(scope="module")
+def measured(toy_run: ToyRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Base and two checkpoints of the toy run, evaluated: the folder and the summary."""
+    out = tmp_path_factory.mktemp("measured") / "evaluation"
+    questions = Questions(str(toy_run.dataset), n=N, n_validation=N_VALIDATION)
+    summary = evaluate(run_candidates(toy_run.folder), questions, DECODING, out, command="countdown-r1 evaluate toy")
+    return out, summary
+
+
+def records(folder: Path, label: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / label / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_record_has_the_articles_fields_and_what_slices_need(measured: tuple[Path, dict[str, Any]]) -> None:
+    for label in ("base", "checkpoint-1", "checkpoint-2"):
+        lines = records(measured[0], label)
+        assert len(lines) == N
+        for number, line in enumerate(lines):
+            assert set(line) == ARTICLE | OURS
+            assert (line["test_id"], line["checkpoint"]) == (number, label)
+            assert 1 <= line["n_tokens"] <= DECODING.max_new_tokens
+            puzzle = Puzzle(tuple(line["nums"]), line["target"])
+            assert line["prompt"] == chatml(load_template(line["language"]), puzzle)
+            verdict = judge(puzzle, line["generation"])
+            assert (line["verdict"], line["score"]) == (verdict.status.value, int(verdict.solved))
+            assert line["format"] == int(parse(line["generation"]).well_formed)
+
+
+def test_every_model_is_asked_the_same_puzzles_of_the_test_split(
+    measured: tuple[Path, dict[str, Any]], toy_run: ToyRun
+) -> None:
+    asked = [
+        [(line["nums"], line["target"], line["language"], line["prompt"]) for line in records(measured[0], label)]
+        for label in ("base", "checkpoint-1", "checkpoint-2")
+    ]
+    assert asked[0] == asked[1] == asked[2]
+    assert {split_of(nums) for nums, *_ in asked[0]} == {"test"}
+    assert [language for _, _, language, _ in asked[0]] == ["en", "zh"] * (N // 2)
+    trained = {tuple(sorted(row["nums"])) for row in load(toy_run.dataset, "en", "train").to_list()}
+    assert trained.isdisjoint(tuple(sorted(nums)) for nums, *_ in asked[0])
+    assert len({(tuple(nums), target) for nums, target, *_ in asked[0]}) == N
+
+
+def test_the_folder_holds_what_publishing_reads(measured: tuple[Path, dict[str, Any]], toy_run: ToyRun) -> None:
+    out, summary = measured
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names == {
+        "aha.json",
+        "base/records.jsonl",
+        "checkpoint-1/records.jsonl",
+        "checkpoint-2/records.jsonl",
+        "evaluation.png",
+        "logs/eval_countdown.log",
+        "manifest.json",
+        "summary.json",
+    }
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert (out / "logs" / "eval_countdown.log").read_text() == table(summary)
+    assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    record = manifest.read(out)
+    assert (record.stage, record.seed, record.command) == ("evaluate", 5, "countdown-r1 evaluate toy")
+    assert record.read == manifest.sha256(toy_run.folder / "manifest.json")
+    assert manifest.damaged_files(out) == []
+
+
+def test_the_summary_is_what_its_records_come_to(measured: tuple[Path, dict[str, Any]], toy_run: ToyRun) -> None:
+    out, summary = measured
+    assert [model["label"] for model in summary["models"]] == ["base", "checkpoint-1", "checkpoint-2"]
+    assert [model["step"] for model in summary["models"]] == [0, 1, 2]
+    assert summary["n"] == N
+    assert summary["dataset"]["split"] == "test"
+    assert summary["dataset"]["manifest_sha256"] == manifest.sha256(toy_run.dataset / "manifest.json")
+    assert summary["decoding"]["temperature"] == 1.0
+    for model in summary["models"]:
+        lines = records(out, model["label"])
+        solved = sum(line["score"] for line in lines)
+        assert model["n"] == N
+        assert model["solve_rate"] == pytest.approx(solved / N)
+        assert model["solve_interval"] == pytest.approx(wilson_interval(solved, N), abs=1e-4)
+        assert model["format_rate"] == pytest.approx(sum(line["format"] for line in lines) / N)
+        assert model["mean_tokens"] == pytest.approx(sum(line["n_tokens"] for line in lines) / N, abs=0.06)
+        assert sum(model["verdicts"].values()) == N
+        assert model["verdicts"].get("solved", 0) == solved
+        for slices, key in ((model["by_level"], "level"), (model["by_language"], "language")):
+            assert sum(part["n"] for part in slices.values()) == N
+            for name, part in slices.items():
+                scores = [line["score"] for line in lines if str(line[key]) == name]
+                assert part["solve_rate"] == pytest.approx(sum(scores) / len(scores), abs=1e-4)
+        assert model["ahas"]["n"] == len(find_ahas(lines))
+        assert model["validation"]["n"] == N_VALIDATION
+
+
+def test_the_shipped_model_solves_some_and_its_records_can_be_searched(measured: tuple[Path, dict[str, Any]]) -> None:
+    base = measured[1]["models"][0]
+    assert base["verdicts"] != {"unfinished thought": N}
+    assert base["format_rate"] > 0
+    assert len(read_records(measured[0])) == 3 * N
+
+
+def test_the_paired_difference_compares_the_best_with_the_base(measured: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = measured
+    assert summary["paired"]["base"] == "base"
+    assert summary["paired"]["model"] == summary["best"]
+    assert summary["paired"]["n"] == N
+    before, after = (records(out, label) for label in ("base", summary["best"]))
+    gained = sum(b["score"] - a["score"] for a, b in zip(before, after, strict=True))
+    assert summary["paired"]["difference"] == pytest.approx(gained / N, abs=1e-4)
+    low, high = summary["paired"]["interval"]
+    assert low <= summary["paired"]["difference"] <= high
+
+
+def test_a_rerun_gives_the_same_answers(measured: tuple[Path, dict[str, Any]], toy_run: ToyRun, tmp_path: Path) -> None:
+    questions = Questions(str(toy_run.dataset), n=N, n_validation=N_VALIDATION)
+    evaluate([Candidate("base", str(toy_run.folder / "base"), 0)], questions, DECODING, tmp_path / "again")
+    before, after = records(measured[0], "base"), records(tmp_path / "again", "base")
+    for line in (*before, *after):
+        line.pop("seconds")
+    assert before == after
+
+
+def summary_of(label: str, *, validation: float | None, test: float) -> dict[str, Any]:
+    measured = {"label": label, "solve_rate": test}
+    return measured if validation is None else measured | {"validation": {"n": 100, "solve_rate": validation}}
+
+
+def test_the_best_is_chosen_on_validation_whatever_test_says() -> None:
+    summaries = [
+        summary_of("base", validation=0.2, test=0.9),
+        summary_of("checkpoint-2", validation=0.6, test=0.3),
+        summary_of("checkpoint-4", validation=0.5, test=0.8),
+    ]
+    assert choose_best(summaries) == "checkpoint-2"
+
+
+def test_of_equals_the_later_one_is_best() -> None:
+    summaries = [summary_of(label, validation=0.5, test=0.1) for label in ("base", "checkpoint-2", "checkpoint-4")]
+    assert choose_best(summaries) == "checkpoint-4"
+
+
+def test_without_validation_the_last_one_is_taken_and_test_plays_no_part() -> None:
+    summaries = [summary_of("base", validation=None, test=0.9), summary_of("checkpoint-2", validation=None, test=0.1)]
+    assert choose_best(summaries) == "checkpoint-2"
+
+
+def test_rates_slices_and_verdicts_are_counted() -> None:
+    lines = [
+        {
+            "test_id": number,
+            "score": int(number < 3),
+            "format": int(number < 6),
+            "n_tokens": 10 * number,
+            "level": number % 2,
+            "language": "en" if number < 4 else "zh",
+            "verdict": "solved" if number < 3 else "wrong value",
+            "generation": "",
+            "target": 5,
+        }
+        for number in range(8)
+    ]
+    summary = summarise_records("x", lines, lines[:4])
+    assert (summary["n"], summary["solve_rate"], summary["format_rate"]) == (8, 0.375, 0.75)
+    assert summary["mean_tokens"] == 35.0
+    assert summary["by_level"] == {"0": {"n": 4, "solve_rate": 0.5}, "1": {"n": 4, "solve_rate": 0.25}}
+    assert summary["by_language"] == {"en": {"n": 4, "solve_rate": 0.75}, "zh": {"n": 4, "solve_rate": 0.0}}
+    assert summary["verdicts"] == {"wrong value": 5, "solved": 3}
+    assert summary["validation"] == {"n": 4, "solve_rate": 0.75}
+    better = [dict(line, score=1) for line in lines]
+    assert paired({"a": lines, "b": better}, "a", "b")["difference"] == 0.625
+
+
+@pytest.mark.parametrize(
+    ("generation", "calculation", "status"),
+    [
+        ("x</think>\n<answer> 77 + 68 + 43 - 93 </answer>", 95, Status.SOLVED),
+        ("x</think>\n<answer> 77 + 68 + 43 + 93 </answer>", 281, Status.WRONG_VALUE),
+        ("x</think>\n<answer> 68 / 77 </answer>", pytest.approx(68 / 77), Status.WRONG_NUMBERS),
+        ("x</think>\n<answer> 68 / (77 - 77) </answer>", None, Status.WRONG_NUMBERS),
+        ("x</think>\n<answer> 9**9 </answer>", None, Status.MALFORMED),
+        ("x</think>\n<answer> 999999999999 * 999999999999 </answer>", None, Status.WRONG_NUMBERS),
+        ("x", None, Status.UNFINISHED),
+        ("", None, Status.UNFINISHED),
+    ],
+)
+def test_gen_calculation_is_the_answers_value_when_it_has_one(
+    generation: str, calculation: float | None, status: Status
+) -> None:
+    made = record(91, ROW, "prompt", Completion(generation, 12, 0.5), "base")
+    assert made["gen_calculation"] == calculation
+    assert made["verdict"] == status.value
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+
+
+@pytest.mark.parametrize(("limit", "said"), [(10_000, "lower --limit"), (0, "at least 1"), (-3, "at least 1")])
+def test_a_limit_that_the_split_cannot_meet_is_refused_before_any_model_is_loaded(
+    toy_dataset: Path, tmp_path: Path, limit: int, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as raised:
+        evaluate([Candidate("x", "no-such-model")], Questions(str(toy_dataset), n=limit), DECODING, tmp_path / "out")
+    assert "'test'" in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_language_can_be_asked_alone(toy_dataset: Path) -> None:
+    rows = select_rows(Questions(str(toy_dataset), language="zh"), "test", 6)
+    assert {row["language"] for row in rows} == {"zh"}
+    assert all("数谜" in row["prompt"][0]["content"] for row in rows)
+
+
+def test_a_dataset_of_one_language_is_asked_in_that_language(tmp_path: Path) -> None:
+    build(tmp_path / "zh", rows=120, numbers=(3,), languages=("zh",))
+    rows = select_rows(Questions(str(tmp_path / "zh")), "test", 3)
+    assert [row["language"] for row in rows] == ["zh"] * 3
+
+
+def test_a_file_with_numbers_and_targets_alone_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["nums", "target"], ["[55, 36, 7, 19]", 65], ["[1, 2, 3]", 6], ["[2, 2, 2]", 6]])
+    rows = select_rows(Questions(str(path)), "test", 3)
+    assert [tuple(row["nums"]) for row in rows] == [(55, 36, 7, 19), (1, 2, 3), (2, 2, 2)]
+    assert [row["language"] for row in rows] == ["en", "zh", "en"]
+    assert rows[0]["level"] == 0
+
+
+def test_a_training_folder_stands_for_its_base_and_checkpoints_in_order(toy_run: ToyRun, tmp_path: Path) -> None:
+    folder = shutil.copytree(toy_run.folder, tmp_path / "model")
+    (folder / "checkpoint-2").rename(folder / "checkpoint-10")
+    found = candidates_of([str(folder)])
+    assert [(one.label, one.step) for one in found] == [
+        ("base", 0),
+        ("checkpoint-1", 1),
+        ("final", 2),
+        ("checkpoint-10", 10),
+    ]
+    assert [Path(one.name).name for one in found] == ["base", "checkpoint-1", "model", "checkpoint-10"]
+
+
+def test_final_weights_without_a_checkpoint_are_evaluated_too(toy_run: ToyRun, tmp_path: Path) -> None:
+    folder = shutil.copytree(toy_run.folder, tmp_path / "model")
+    for path in folder.glob("checkpoint-*"):
+        shutil.rmtree(path)
+    assert [one.label for one in run_candidates(folder)] == ["base", "final"]
+
+
+def test_a_folder_that_grpo_did_not_finish_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"manifest\.json is missing"):
+        run_candidates(tmp_path)
+    manifest.write(tmp_path, manifest.Manifest("cold_start", ""))
+    with pytest.raises(StageError, match="no base to compare with"):
+        run_candidates(tmp_path)
+
+
+def test_every_candidate_has_a_label_that_can_name_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/model", "b/model", "model-2", "logs", "模型"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "model")
+    names = [
+        "tiny",
+        "tiny",
+        "someone/model@step-4",
+        ".",
+        "..",
+        "../../b/model",
+        "../../model-2",
+        "../../logs",
+        "../../模型",
+    ]
+    labels = [one.label for one in candidates_of(names)]
+    assert labels == ["tiny", "tiny-2", "someone-model@step-4", "model", "a", "model-2", "model-2-2", "logs-2", "模型"]
+    assert len(set(labels)) == len(names)
+
+
+def test_one_puzzle_gives_figures_but_no_interval_of_a_difference(toy_run: ToyRun, tmp_path: Path) -> None:
+    decoding = Decoding(max_new_tokens=4)
+    candidates = run_candidates(toy_run.folder)[:2]
+    summary = evaluate(candidates, Questions(str(toy_run.dataset), n=1), decoding, tmp_path / "out")
+    assert "paired" not in summary
+    assert [model["n"] for model in summary["models"]] == [1, 1]
+
+
+def test_a_folder_is_not_overwritten_unless_asked(measured: tuple[Path, dict[str, Any]], toy_run: ToyRun) -> None:
+    with pytest.raises(StageError, match="exists already"):
+        evaluate(run_candidates(toy_run.folder), Questions(str(toy_run.dataset), n=2), DECODING, measured[0])
+    assert manifest.damaged_files(measured[0]) == []
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line_and_leaves_no_folder(toy_run: ToyRun, tmp_path: Path) -> None:
+    damaged = shutil.copytree(toy_run.folder / "checkpoint-1", tmp_path / "checkpoint-1")
+    (damaged / "model.safetensors").write_bytes(b"\0" * 10)
+    with pytest.raises(StageError, match="damaged") as raised:
+        evaluate(
+            [Candidate("base", "tiny"), Candidate("x", str(damaged))],
+            Questions(str(toy_run.dataset), n=2),
+            Decoding(max_new_tokens=4),
+            tmp_path / "out",
+        )
+    assert "\n" not in str(raised.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-1"}
+
+
+def test_the_command_prints_a_table_or_json(toy_dataset: Path, tmp_path: Path) -> None:
+    command = ["evaluate", "tiny", "--dataset", str(toy_dataset), "--limit", "2", "--max-new-tokens", "4"]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "one")])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "one")
+    assert "95% interval" in done.stdout
+    as_json = CliRunner().invoke(main, [*command, "--temperature", "0", "--out", str(tmp_path / "two"), "--json"])
+    assert as_json.exit_code == 0, as_json.output
+    printed = json.loads(as_json.stdout)
+    assert printed == json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert printed["decoding"]["temperature"] == 0
+
+
+def test_the_shipped_model_is_a_candidate_by_its_name() -> None:
+    assert candidates_of(["tiny"]) == [Candidate("tiny", "tiny")]
+    assert models.resolve("tiny").revision is None

@@ -1,0 +1,125 @@
+"""``doctor``: what is wrong with a recipe, and how to fix it, before it costs anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from transformers import AutoTokenizer
+
+from countdown_r1 import models
+from countdown_r1.cli import main
+from countdown_r1.train import preflight
+from countdown_r1.train.preflight import Report, inspect
+from countdown_r1.train.recipe import ColdStart, Launch, Recipe, Rewards, load_recipe, shipped_recipes
+
+
+@pytest.fixture
+def tiny_copy(tmp_path: Path) -> Path:
+    return shutil.copytree(models.SHIPPED["tiny"], tmp_path / "tiny")
+
+
+def problems(recipe: Recipe) -> str:
+    report = inspect(recipe)
+    assert not report.ok
+    assert all("\n" not in line for line in report.problems)
+    return "\n".join(report.problems)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_passes(name: str) -> None:
+    report = inspect(load_recipe(name))
+    assert report.ok, report.to_text()
+    assert report.facts
+
+
+def test_the_facts_say_what_an_update_is_made_of() -> None:
+    grpo = {
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 3,
+        "num_generations": 6,
+        "max_completion_length": 100,
+    }
+    text = inspect(Recipe("x", grpo=grpo)).to_text()
+    assert "ok       12 completions an update = 2 puzzles x 6, on 1 process(es)" in text
+    assert "base tiny: 3.3 M parameters" in text
+    assert "+ 100 new ones, the model takes 2048" in text
+    assert "reward equation_reward" in text
+    assert "GiB of disk free" in text
+
+
+def test_the_batches_of_all_processes_count() -> None:
+    """Six completions on one process are no whole number of groups of four; twelve on two are."""
+    grpo = {"per_device_train_batch_size": 6, "num_generations": 4}
+    report = inspect(Recipe("x", grpo=grpo, launch=Launch("accelerate", 1, 2)))
+    assert report.ok, report.to_text()
+    assert report.facts[0] == "12 completions an update = 3 puzzles x 4, on 2 process(es)"
+    assert "divisible by num_generations (4)" in problems(Recipe("x", grpo=grpo))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (Recipe("x", grpo={"num_generation": 4}), "did you mean 'num_generations'?"),
+        (Recipe("x", grpo={"per_device_train_batch_size": "six"}), "expected a whole number, got 'six'"),
+        (Recipe("x", grpo={"num_generations": 1}), "at least 2 generations"),
+        (Recipe("x", grpo={}, rewards=Rewards(("equation",))), "no reward 'equation'"),
+        (Recipe("x", grpo={}, base="no-such-model"), "no model 'no-such-model'"),
+        (Recipe("x", grpo={"max_completion_length": 4000}), "the model takes 2048: lower max_completion_length"),
+    ],
+)
+def test_a_problem_is_named_with_its_fix(recipe: Recipe, said: str) -> None:
+    assert said in problems(recipe)
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    text = problems(Recipe("x", grpo={"max_steps": "ten"}, base="no-such-model", rewards=Rewards(("equation",))))
+    assert all(part in text for part in ("'max_steps'", "'no-such-model'", "'equation'"))
+
+
+def test_tags_that_are_special_tokens_are_found(tiny_copy: Path) -> None:
+    """A trainer's decoding would drop them, and every reward would be 0."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        values = json.loads((tiny_copy / name).read_text())
+        for token in values.get("added_tokens", []):
+            token["special"] = token["special"] or token["content"] == "</answer>"
+        (tiny_copy / name).write_text(json.dumps(values))
+    assert AutoTokenizer.from_pretrained(tiny_copy).decode([1023], skip_special_tokens=True) == ""
+    assert "</answer> is lost when the tokenizer decodes" in problems(Recipe("x", grpo={}, base=str(tiny_copy)))
+
+
+def test_a_damaged_base_is_a_problem_and_not_a_crash(tiny_copy: Path) -> None:
+    (tiny_copy / "model.safetensors").write_bytes(b"")
+    assert "the checkpoint is damaged" in problems(Recipe("x", grpo={}, base=str(tiny_copy)))
+
+
+def test_a_cold_start_needs_no_base() -> None:
+    recipe = Recipe("x", base="no-such-model", cold_start=ColdStart())
+    report = inspect(recipe)
+    assert report.ok, report.to_text()
+    assert "no 'grpo' section: cold start only" in report.facts
+
+
+def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    full: Callable[[Any], Any] = lambda _: SimpleNamespace(free=100 * 2**20)  # noqa: E731
+    monkeypatch.setattr(preflight.shutil, "disk_usage", full)
+    assert "0.1 GiB of disk free: free some space" in problems(Recipe("x", cold_start=ColdStart()))
+
+
+def test_a_report_is_ok_without_problems_and_lists_facts_first() -> None:
+    assert Report(("a",), ()).ok
+    assert Report(("a",), ("b",)).to_text() == "ok       a\nproblem  b"
+
+
+def test_the_command_ends_with_1_when_there_is_a_problem() -> None:
+    done = CliRunner().invoke(main, ["doctor", "demo"])
+    assert (done.exit_code, "problem" in done.output) == (0, False), done.output
+    bad = CliRunner().invoke(main, ["doctor", "demo", "--set", "grpo.num_generations=7"])
+    assert bad.exit_code == 1
+    assert "problem  section 'grpo': generation_batch_size (64) must be divisible by num_generations (7)." in bad.output

@@ -102,10 +102,11 @@ def write_wheel(folder: Path) -> Path:
 
     Dates and order are fixed, so the same sources give the same bytes. The shipped weights stay out.
     """
-    try:
-        installed = metadata.distribution(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        raise StageError(f"{DISTRIBUTION} is not installed here; run: pip install -e .") from None
+    # A build may leave an egg-info beside the sources, which is found first there and holds no METADATA.
+    found = metadata.distributions(name=DISTRIBUTION)
+    installed = next((one for one in found if one.read_text("METADATA")), None)
+    if installed is None:
+        raise StageError(f"{DISTRIBUTION} is not installed here; run: pip install -e .")
     stem = f"{DISTRIBUTION.replace('-', '_')}-{installed.version}"
     info = f"{stem}.dist-info"
     files = {f"countdown_r1/{name}": (_ROOT / name).read_bytes() for name in sorted(set(package_files()))}

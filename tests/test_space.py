@@ -549,6 +549,17 @@ def test_an_uninstalled_package_cannot_be_packed(tmp_path: Path, monkeypatch: py
         write_wheel(tmp_path)
 
 
+def test_what_a_build_left_beside_the_sources_does_not_end_up_in_the_wheel(
+    packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "countdown_r1.egg-info"
+    left.mkdir()
+    (left / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: countdown-r1\nVersion: 0.0.1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    wheel = write_wheel(tmp_path)
+    assert wheel.read_bytes() == next(packaged.glob("*.whl")).read_bytes()
+
+
 def code_of(wheel: zipfile.ZipFile) -> set[str]:
     return {name for name in wheel.namelist() if name.startswith("countdown_r1/")}
 

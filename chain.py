@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import StageError
+from .errors import InputError, StageError
 from .hub import Hub, connect
 from .manifest import FILE_NAME, damaged_files, refuse_foreign
 
@@ -60,6 +60,9 @@ def _check_recipe(chain: Chain) -> None:
     """Find a mistake in the training section now, not after the dataset has been built."""
     from .train.stage import check_recipe
 
+    if chain.recipe.grpo is None:
+        name = chain.recipe.name
+        raise InputError(f"recipe {name} has no 'grpo' section, so there is no chain to run: countdown-r1 train {name}")
     check_recipe(chain.recipe, chain.out / "model")
 
 
@@ -71,7 +74,7 @@ def build(chain: Chain, hub: Hub, echo: Echo) -> None:
     dataset.build(
         chain.out / "dataset",
         rows=section.rows,
-        numbers=section.numbers,
+        wish=section.wish,
         languages=section.languages,
         seed=section.seed,
         source=section.source,
@@ -101,7 +104,8 @@ def evaluate(chain: Chain, hub: Hub, echo: Echo) -> None:
 
     section = chain.recipe.evaluate
     questions = stage.Questions(str(chain.out / "dataset"), n=section.limit, n_validation=section.validation)
-    decoding = Decoding(section.temperature, section.max_new_tokens, section.batch_size, section.seed)
+    sampling = (section.temperature, section.max_new_tokens, section.batch_size, section.seed)
+    decoding = Decoding(*sampling, samples=section.samples, greedy=section.greedy)
     candidates = stage.run_candidates(chain.out / "model")
     results = stage.evaluate(candidates, questions, decoding, chain.out / "evaluation", command=chain.command)
     echo(stage.table(results))

@@ -74,11 +74,40 @@ def numbers(text: str) -> tuple[int, ...]:
         raise InputError(f"expected whole numbers separated by commas or spaces, got '{text}'") from None
 
 
+def pair(text: str) -> tuple[int, int]:
+    """``"1,99"`` as (1, 99). Raises ``InputError``."""
+    found = numbers(text)
+    if len(found) != 2:
+        raise InputError(f"expected the lowest and the highest, such as 1,99; got '{text}'")
+    return found[0], found[1]
+
+
+def shares(text: str | None) -> dict[int, float] | None:
+    """``"0:0.25,3:0.75"`` as {0: 0.25, 3: 0.75}. Raises ``InputError``."""
+    try:
+        found = None if text is None else [part.split(":") for part in text.split(",")]
+        return None if found is None else {int(level): float(share) for level, share in found}
+    except ValueError:
+        raise InputError(f"expected levels with shares, such as 0:0.5,1:0.5; got '{text}'") from None
+
+
 @main.command("build-dataset")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--rows", type=int, help="Puzzles to write [default: 10000 generated ones, or all of --source].")
 @click.option("--numbers", "counts", default="3,4", show_default=True, help="Numbers per puzzle.")
-@click.option("--languages", default="en,zh", show_default=True, help="Prompt languages.")
+@click.option("--number-range", default="1,99", show_default=True, help="Lowest and highest number.")
+@click.option("--target-range", default="10,100", show_default=True, help="Lowest and highest target.")
+@click.option(
+    "--levels", metavar="LEVEL:SHARE,...", help="Shares of difficulty, for example 0:0.25,1:0.25,2:0.4,3:0.1."
+)
+@click.option(
+    "--targets",
+    type=click.Choice(["uniform", "natural"]),
+    default="uniform",
+    show_default=True,
+    help="How often each target comes.",
+)
+@click.option("--languages", default="en,zh", show_default=True, help="Prompt languages; none: puzzles alone.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--source", help="Prove and convert existing puzzles: a Hub id, or a parquet, JSON or CSV file.")
 @click.option("--template", "templates", multiple=True, help="A prompt template of your own (YAML file).")
@@ -90,6 +119,10 @@ def build_dataset(
     out: Path,
     rows: int | None,
     counts: str,
+    number_range: str,
+    target_range: str,
+    levels: str | None,
+    targets: str,
     languages: str,
     seed: int,
     source: str | None,
@@ -99,15 +132,24 @@ def build_dataset(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Generate or import solvable puzzles and write prompts, splits and a card."""
+    """Generate or import solvable puzzles and write prompts, splits and a card.
+
+    \b
+    Levels: 0 needs + and - alone; 1 needs *; 2 needs / with whole results on the way; 3 needs a fraction.
+    Examples:
+      countdown-r1 build-dataset --out hard --rows 5000 --numbers 4 --levels 2:0.8,3:0.2
+      countdown-r1 build-dataset --out tasks --source Jiayi-Pan/Countdown-Tasks-3to4
+    """
     hub = connect(hub_name) if push_to or (source and hub_name != "hub") else None
     from .build_dataset import dataset
+    from .build_dataset.generate import Wish
 
+    wish = Wish(numbers(counts), pair(number_range), pair(target_range), shares(levels), targets == "uniform")
     written = dataset.build(
         out,
         rows=rows,
-        numbers=numbers(counts),
-        languages=tuple(languages.split(",")),
+        wish=wish,
+        languages=() if languages == "none" else tuple(languages.split(",")),
         seed=seed,
         source=source,
         templates=templates,
@@ -140,6 +182,7 @@ def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: outputs/NAME/model].")
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
 @click.option("--reward", "rewards", multiple=True, metavar="FILE.py:FUNCTION", help="Use this reward as well.")
+@click.option("--patience", type=int, help="Stop after so many checkpoints that are no better on validation.")
 @click.option("--launcher", type=click.Choice(["local", "accelerate"]), help="How to start processes.")
 @click.option("--nodes", type=int, help="Machines.")
 @click.option("--gpus-per-node", type=int, help="Processes on each machine.")
@@ -152,6 +195,7 @@ def train(
     out: Path | None,
     changes: tuple[str, ...],
     rewards: tuple[str, ...],
+    patience: int | None,
     launcher: str | None,
     nodes: int | None,
     gpus_per_node: int | None,
@@ -162,12 +206,15 @@ def train(
     """Train with a RECIPE: a YAML file, or one that is shipped (demo, tiny-cold-start)."""
     from .train.launch import run_training
 
+    if patience is not None:
+        changes = (*changes, f"evaluate.patience={patience}")
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
     dataset = dataset or f"outputs/{recipe.name}/dataset"
     out = out or Path("outputs", recipe.name, "model")
     connect_if_remote(dataset, hub_name)
     run_training(recipe, dataset, out, overwrite=overwrite, dry_run=dry_run, command=command_line(), echo=click.echo)
-    finish(out)
+    if not dry_run:
+        finish(out)
 
 
 @main.command()
@@ -176,9 +223,15 @@ def train(
 @click.option("--split", default="test", show_default=True)
 @click.option("--language", type=click.Choice(["en", "zh"]), help="One language only [default: both in turn].")
 @click.option("--limit", default=500, show_default=True, help="Puzzles to ask.")
-@click.option("--temperature", default=1.0, show_default=True, help="0 is greedy.")
+@click.option("--validation", default=0, show_default=True, help="Puzzles of split 'validation' to choose the best by.")
+@click.option("--samples", default=1, show_default=True, help="Completions for each puzzle: pass@k, majority vote.")
+@click.option("--greedy/--no-greedy", default=True, show_default=True, help="Also take the likeliest tokens once.")
+@click.option("--temperature", default=1.0, show_default=True, help="Of the samples; 0 is greedy.")
 @click.option("--max-new-tokens", default=400, show_default=True)
+@click.option("--batch-size", default=128, show_default=True, help="Completions at once; less when memory runs out.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--backend", type=click.Choice(["transformers", "vllm"]), help="[default: vllm where it can run]")
+@click.option("--allow-leak", is_flag=True, help="Ask puzzles that were trained on too, and say how many.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("outputs/evaluation"), show_default=True)
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
@@ -189,9 +242,15 @@ def evaluate(
     split: str,
     language: str | None,
     limit: int,
+    validation: int,
+    samples: int,
+    greedy: bool,
     temperature: float,
     max_new_tokens: int,
+    batch_size: int,
     seed: int,
+    backend: str | None,
+    allow_leak: bool,
     out: Path,
     hub_name: str,
     overwrite: bool,
@@ -199,7 +258,8 @@ def evaluate(
 ) -> None:
     """Ask every MODEL the same held-out puzzles; the first one is the base of the comparison.
 
-    MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, or `tiny`.
+    MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, or `tiny`. An
+    interrupted evaluation goes on where it stopped when the same command is given again.
     """
     connect_if_remote(" ".join((dataset, *models)), hub_name)
     from .train import evaluate as stage
@@ -207,8 +267,8 @@ def evaluate(
 
     summary = stage.evaluate(
         stage.candidates_of(models),
-        stage.Questions(dataset, split, language, limit),
-        Decoding(temperature, max_new_tokens, seed=seed),
+        stage.Questions(dataset, split, language, limit, validation, allow_leak),
+        Decoding(temperature, max_new_tokens, batch_size, seed, samples, greedy, backend),
         out,
         overwrite=overwrite,
         command=command_line(),
@@ -219,12 +279,25 @@ def evaluate(
 
 @main.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print every Aha as JSON lines.")
-def aha(path: Path, as_json: bool) -> None:
-    """Find Aha moments in PATH: a records.jsonl, an evaluation folder, or a completion_samples.txt."""
-    from .train.aha import read_records, report
+@click.option("--base", metavar="LABEL", help="The model to compare with [default: base].")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write report.html, aha.json and aha.png here.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that was measured as JSON.")
+def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Find Aha moments in PATH, true and only claimed ones, and the behaviours around them.
 
-    click.echo(report(read_records(path), as_json))
+    PATH is a records.jsonl, the parquet files or completion_samples.txt of a training run, or a folder of them.
+    Sample files of other people's runs are read too; numbers and target are recovered where their text names them.
+    """
+    from .train.aha_report import report
+    from .train.aha_text import text_report
+    from .train.samples import read_samples
+
+    found = read_samples(path)
+    measured = report(found, str(path), out, base=base, overwrite=overwrite, command=command_line())
+    click.echo(json.dumps(measured, ensure_ascii=False) if as_json else text_report(measured))
+    if out:
+        finish(out, as_json)
 
 
 @main.command()

@@ -288,6 +288,49 @@ def _downloaded(folder: Path, expected: dict[str, str]) -> dict[str, Path]:
     }
 
 
+def version_of(hub: Hub, repo_id: str, repo_type: str, revision: str = "main") -> str | None:
+    """The version tag (``v1``, ``v2``, ...) on the commit that a branch or commit name means, None without one."""
+    with _plain_errors(hub, f"reading the tags of {repo_id}"):
+        head = retried(lambda: hub.api.repo_info(repo_id, repo_type=repo_type, revision=revision)).sha
+        return next((name for name, commit in _versions(hub, repo_id, repo_type).items() if commit == head), None)
+
+
+def tag_version(hub: Hub, repo_id: str, repo_type: str, revision: str) -> str:
+    """Give a commit the next version tag, unless it has one; returns the tag."""
+    known = version_of(hub, repo_id, repo_type, revision)
+    if known:
+        return known
+    with _plain_errors(hub, f"tagging {repo_id}"):
+        numbers = [int(name[1:]) for name in _versions(hub, repo_id, repo_type)]
+        tag = f"v{max(numbers, default=0) + 1}"
+        retried(lambda: hub.api.create_tag(repo_id, repo_type=repo_type, tag=tag, revision=revision, exist_ok=True))
+    return tag
+
+
+def _versions(hub: Hub, repo_id: str, repo_type: str) -> dict[str, str]:
+    """Commits by version tag."""
+    tags = retried(lambda: hub.api.list_repo_refs(repo_id, repo_type=repo_type)).tags
+    return {tag.name: tag.target_commit for tag in tags if re.fullmatch(r"v\d+", tag.name)}
+
+
+def read_text(hub: Hub, repo_id: str, repo_type: str, name: str, revision: str = "main") -> str | None:
+    """One small file of a repository, None when it is not there."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with tempfile.TemporaryDirectory(prefix="countdown-r1-read-") as folder:
+        with _plain_errors(hub, f"reading {name} of {repo_id}"):
+            get = hub.api.hf_hub_download
+            try:
+                path = retried(
+                    lambda: get(
+                        repo_id, name, repo_type=repo_type, revision=revision, cache_dir=folder, local_dir=folder
+                    )
+                )
+            except EntryNotFoundError:
+                return None
+        return Path(path).read_text(encoding="utf-8")
+
+
 def load_dataset(hub: Hub, repo_id: str, config: str, *, split: str, revision: str) -> Any:
     """``datasets.load_dataset`` from this Hub; from a rehearsal one without its look-ups of public hosts."""
     import datasets

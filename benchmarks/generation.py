@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from countdown_r1 import models
-from countdown_r1.build_dataset.generate import generate
+from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import load_template, prompt_text
-from countdown_r1.game.puzzle import Puzzle
+from countdown_r1.build_dataset.puzzles import as_puzzles
 from countdown_r1.train.generation import sample, token_id
 
 
@@ -29,8 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     model, tokenizer = models.load(options.model)
     end = token_id(tokenizer, "eos_token")
-    rows = generate(options.batch, numbers=(3,), splits=("validation",))
-    puzzles = [Puzzle(tuple(nums), target) for nums, target in zip(rows.nums, rows.target, strict=True)]
+    puzzles = as_puzzles(generate(options.batch, Wish((3,), splits=("validation",))))
     prompts = [prompt_text(tokenizer, load_template("en"), puzzle) for puzzle in puzzles]
     prompt_ids = [tokenizer(prompt)["input_ids"] for prompt in prompts]
 

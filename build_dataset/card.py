@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from ..manifest import Manifest
-from .schema import CHATML
+from .plots import SOLUTIONS_NAME, TARGETS_NAME
+from .schema import CHATML, configs_of
 
 PRETTY_NAME = "Countdown-r1-zero"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -22,10 +23,11 @@ LEVELS = {
 }
 
 
-def card_text(written: Manifest, example: Mapping[str, Any], prompt: str) -> str:
+def card_text(written: Manifest, example: Mapping[str, Any], prompt: str | None) -> str:
     """The whole ``README.md`` of a dataset's folder.
 
-    ``written`` has the dataset stage's settings and results; ``example`` is one row, ``prompt`` its whole prompt.
+    ``written`` has the dataset stage's settings and results; ``example`` is one row, ``prompt`` its whole prompt,
+    None in a dataset of bare puzzles.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -42,7 +44,8 @@ def card_text(written: Manifest, example: Mapping[str, Any], prompt: str) -> str
         example=example,
         prompt=prompt,
         seed=written.seed,
-        default=next(iter(written.settings["templates"])),
+        default=configs_of(list(written.settings["templates"]))[0],
+        plots=(TARGETS_NAME, SOLUTIONS_NAME),
         chatml=CHATML,
     )
 
@@ -54,7 +57,7 @@ def front_matter(written: Manifest) -> dict[str, Any]:
     size = next((name for limit, name in _SIZES if total < limit), "1M<n<10M")
     values: dict[str, Any] = {
         "license": "apache-2.0",
-        "language": sorted({language.split("-")[0] for language in languages}),
+        **({"language": sorted({language.split("-")[0] for language in languages})} if languages else {}),
         "pretty_name": PRETTY_NAME,
         "size_categories": [size],
         "task_categories": ["text-generation"],
@@ -68,11 +71,11 @@ def front_matter(written: Manifest) -> dict[str, Any]:
 
 
 def _configs(languages: list[str], splits: list[str]) -> list[dict[str, Any]]:
-    names = [*languages, *(language + CHATML for language in languages)]
+    names = configs_of(languages)
     configs: list[dict[str, Any]] = []
     for name in names:
         files = [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits]
-        default = {"default": True} if name == languages[0] else {}
+        default = {"default": True} if name == names[0] else {}
         configs.append({"config_name": name, **default, "data_files": files})
     return configs
 

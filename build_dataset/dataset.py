@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,11 @@ from .. import manifest
 from ..errors import InputError, StageError
 from ..game.puzzle import Puzzle
 from ..game.split import SPLITS
-from .card import card_text
-from .generate import Rows, generate
+from .generate import ANYTHING, Wish, generate
 from .prompt import Template, chatml, load_template
+from .puzzles import of_split
 from .records import HUB_ID
+from .results import measured
 from .schema import CHATML, read_split, table, write_configs
 from .source import Rejected, Source, read_source
 
@@ -39,50 +39,56 @@ def build(  # noqa: PLR0913 - one argument for each choice that `build-dataset` 
     out: Path,
     *,
     rows: int | None = None,
-    numbers: Sequence[int] = (3, 4),
+    wish: Wish = ANYTHING,
     languages: Sequence[str] = ("en", "zh"),
     seed: int = 0,
     source: str | None = None,
-    number_range: tuple[int, int] = (1, 99),
-    target_range: tuple[int, int] = (10, 100),
     templates: Sequence[str] = (),
     overwrite: bool = False,
     command: str = "",
 ) -> manifest.Manifest:
     """Write the dataset's folder and return its manifest.
 
-    ``rows`` is how many to generate (10,000), or the most to take from ``source`` (all); the ranges and
-    ``numbers`` are for generated puzzles. ``templates`` are YAML files of your own; one whose language is also
-    in ``languages`` replaces the shipped one. Raises ``InputError`` and ``StageError`` before anything is left
-    behind.
+    ``rows`` is how many to generate (10,000), or the most to take from ``source`` (all); ``wish`` is for generated
+    puzzles. ``templates`` are YAML files of your own; one whose language is also in ``languages`` replaces the
+    shipped one; without any language there is one config of bare puzzles. Raises ``InputError`` and ``StageError``
+    before anything is left behind.
     """
+    from .plots import draw_plots  # matplotlib takes a while, and those who only load data do without
+
     began = time.monotonic()
     words = _templates(languages, templates)
     with manifest.stage_folder(out, overwrite) as folder:
         if source is None:
             count = DEFAULT_ROWS if rows is None else rows
-            data = generate(count, numbers=numbers, number_range=number_range, target_range=target_range, seed=seed)
-            proven = Source(data, [], count)
+            proven = Source(generate(count, wish, seed=seed), [], {}, count)
         else:
             proven = read_source(source, rows)
             _write_rejected(folder, proven.rejected)
             _warn_of_losses(source, proven)
         written = manifest.Manifest("dataset", command, seed)
-        written.settings = {
-            "rows": rows,
-            "numbers": list(numbers),
-            "languages": list(words),
-            "number_range": list(number_range),
-            "target_range": list(target_range),
-            "source": None if source is None else Path(source).name if Path(source).is_file() else source,
-            "templates": {language: asdict(template) for language, template in words.items()},
-        }
-        write_configs(folder, proven.rows, words)
-        written.results = _results(proven)
+        written.settings = _settings(wish, rows, source, words)
+        write_configs(folder, proven.puzzles, words)
+        written.results = measured(proven)
+        draw_plots(proven.puzzles, folder)
         written.seconds = round(time.monotonic() - began, 2)
-        (folder / "README.md").write_text(_card(written, proven.rows, words), encoding="utf-8")
+        (folder / "README.md").write_text(_card(written, proven.puzzles, words), encoding="utf-8")
         manifest.write(folder, written)
     return written
+
+
+def _settings(wish: Wish, rows: int | None, source: str | None, words: Mapping[str, Template]) -> dict[str, object]:
+    return {
+        "rows": rows,
+        "numbers": list(wish.numbers),
+        "languages": list(words),
+        "number_range": list(wish.number_range),
+        "target_range": list(wish.target_range),
+        "levels": None if wish.levels is None else {str(level): share for level, share in wish.levels.items()},
+        "uniform_targets": wish.uniform_targets,
+        "source": None if source is None else Path(source).name if Path(source).is_file() else source,
+        "templates": {language: asdict(template) for language, template in words.items()},
+    }
 
 
 def _templates(languages: Sequence[str], own: Sequence[str]) -> dict[str, Template]:
@@ -90,8 +96,6 @@ def _templates(languages: Sequence[str], own: Sequence[str]) -> dict[str, Templa
     found = {language: load_template(language) for language in languages}
     added = [load_template(path) for path in own]
     found |= {template.language: template for template in added}
-    if not found:
-        raise InputError("no language: name at least one, for example --languages en,zh")
     if len({template.language for template in added}) < len(added):
         raise InputError("two templates have the same language; each needs its own")
     for language in found:
@@ -107,46 +111,20 @@ def _write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
 
 def _warn_of_losses(name: str, source: Source) -> None:
     if source.rejected:
-        first, reasons = source.rejected[0], ", ".join(f"{count} {reason}" for reason, count in source.reasons.items())
-        lost = f"{len(source.rejected):,} of {source.read:,} rows left out ({reasons})"
+        first = source.rejected[0]
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in source.reasons.items())
+        lost = f"{sum(source.reasons.values()):,} of {source.read:,} rows left out ({reasons})"
         _log.warning("%s: %s; the first is row %d: %s", name, lost, first.row, first.detail)
 
 
-def _results(proven: Source) -> dict[str, object]:
-    """What the card and later stages quote, measured on the rows."""
-    rows = proven.rows
-    by_split = {
-        split: {
-            "rows": rows.split.count(split),
-            "levels": _counted([level for level, its in zip(rows.level, rows.split, strict=True) if its == split]),
-            "numbers": _counted([len(nums) for nums, its in zip(rows.nums, rows.split, strict=True) if its == split]),
-        }
-        for split in SPLITS
-        if split in rows.split
-    }
-    smallest, largest = min(map(min, rows.nums)), max(map(max, rows.nums))
-    return {
-        "rows": len(rows),
-        "splits": by_split,
-        "levels": _counted(rows.level),
-        "numbers": _counted([len(nums) for nums in rows.nums]),
-        "solutions": _counted(rows.n_solutions),
-        "number_range": [smallest, largest],
-        "target_range": [min(rows.target), max(rows.target)],
-        "read": proven.read,
-        "rejected": proven.reasons,
-    }
+def _card(written: manifest.Manifest, puzzles: pa.Table, templates: Mapping[str, Template]) -> str:
+    from .card import card_text
 
-
-def _counted(values: Sequence[int]) -> dict[str, int]:
-    return {str(value): count for value, count in sorted(Counter(values).items())}
-
-
-def _card(written: manifest.Manifest, rows: Rows, templates: Mapping[str, Template]) -> str:
-    first = rows.take([0])
-    example = {name: column[0] for name, column in vars(first).items()}
-    puzzle = Puzzle(tuple(rows.nums[0]), rows.target[0])
-    return card_text(written, example, chatml(next(iter(templates.values())), puzzle))
+    [example] = puzzles.slice(0, 1).to_pylist()
+    example["split"] = SPLITS[example["split"]]
+    puzzle = Puzzle(tuple(example["nums"]), example["target"])
+    first = next(iter(templates.values()), None)
+    return card_text(written, example, chatml(first, puzzle) if first else None)
 
 
 def load(dataset: str | Path, config: str, split: str) -> datasets.Dataset:
@@ -163,8 +141,11 @@ def load(dataset: str | Path, config: str, split: str) -> datasets.Dataset:
         return _in_memory(read_split(folder, config, split, name))
     source = read_source(name)
     _warn_of_losses(name, source)
-    rows = source.rows if split == "test" and Path(name).is_file() else _of_split(source.rows, split, name)
-    return _in_memory(table(rows, load_template(config.removesuffix(CHATML)), config))
+    whole = split == "test" and Path(name).is_file()
+    puzzles = source.puzzles if whole else of_split(source.puzzles, split)
+    if not puzzles.num_rows:
+        raise InputError(f"{name} has no row whose numbers fall into split '{split}' ({', '.join(SPLITS)})")
+    return _in_memory(table(puzzles, load_template(config.removesuffix(CHATML)), config))
 
 
 def _folder_of(name: str, config: str, split: str) -> Path | None:
@@ -195,22 +176,33 @@ def _in_memory(rows: pa.Table) -> datasets.Dataset:
     return Dataset(InMemoryTable(rows))
 
 
-def _of_split(rows: Rows, split: str, name: str) -> Rows:
-    kept = [place for place, its in enumerate(rows.split) if its == split]
-    if not kept:
-        raise InputError(f"{name} has no row whose numbers fall into split '{split}' ({', '.join(SPLITS)})")
-    return rows.take(kept)
-
-
 def push(folder: Path, repo_id: str, hub: Hub, private: bool = True) -> str:
-    """Push a built folder to a dataset repository, read every file back and compare it; returns the page."""
-    from ..hub import ensure_repo, push_folder, verify_folder
+    """Push a built folder to a dataset repository, read every file back, compare and tag it; returns the page.
+
+    The tag is ``v1`` at first and the next number for other data; the same data again makes neither commit nor tag.
+    """
+    from ..hub import ensure_repo, push_folder, tag_version, verify_folder, web_url
 
     damaged = manifest.damaged_files(folder)
     if damaged:
         raise StageError(f"{folder / damaged[0]} was changed after it was built; build again with --overwrite")
-    rows = manifest.read(folder).results["rows"]
+    written = manifest.read(folder)
     page = ensure_repo(hub, repo_id, "dataset", private=private)
-    revision = push_folder(hub, repo_id, "dataset", folder, message=f"{rows:,} Countdown puzzles")
-    verify_folder(hub, repo_id, "dataset", folder, revision=revision)
+    tag = _published_tag(hub, repo_id, written)
+    if tag is None:
+        rows = written.results["rows"]
+        revision = push_folder(hub, repo_id, "dataset", folder, message=f"{rows:,} Countdown puzzles")
+        verify_folder(hub, repo_id, "dataset", folder, revision=revision)
+        tag = tag_version(hub, repo_id, "dataset", revision)
+    _log.info("%s is %s", tag, web_url(hub, repo_id, "dataset", tag))
     return page
+
+
+def _published_tag(hub: Hub, repo_id: str, written: manifest.Manifest) -> str | None:
+    """The tag under which these very files are on the Hub already; a manifest's times do not count."""
+    from ..hub import read_text, version_of
+
+    text = read_text(hub, repo_id, "dataset", manifest.FILE_NAME)
+    if text is None or json.loads(text).get("files") != written.files:
+        return None
+    return version_of(hub, repo_id, "dataset")

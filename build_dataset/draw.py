@@ -6,10 +6,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..game.batch import Ints, solve_rows
-from ..game.puzzle import MAX_NUMBERS, Puzzle
+from ..game.puzzle import Puzzle
 from ..game.search import easiest
 from ..game.split import SPLITS, split_of_rows
-from .generate import refuse
+from .generate import Wish, refuse
 
 _DRAWN_BY_LIST = 4
 _DRAWS, _SETS_A_DRAW = 300, 16
@@ -28,8 +28,7 @@ def draw_puzzle(
 
     Raises ``InputError`` when some hundred draws found none, which a rare level can bring about.
     """
-    if count != MAX_NUMBERS:
-        refuse(1, (count,), number_range, target_range, (split,))
+    refuse(1, Wish((count,), number_range, target_range, splits=(split,)))
     draw = _draw_listed if count <= _DRAWN_BY_LIST else _draw_tried
     for _ in range(_DRAWS):
         sets = rng.integers(number_range[0], number_range[1] + 1, (20 * _SETS_A_DRAW, count))

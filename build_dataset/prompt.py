@@ -7,12 +7,16 @@ thought. Users add languages with a file of their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 import yaml
 
 from ..errors import InputError
@@ -21,6 +25,9 @@ from ..game.puzzle import Puzzle
 
 LANGUAGES = ("en", "zh")
 Message = dict[str, str]
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+pc: Any = pyarrow.compute  # its functions are made at import, out of a type checker's sight
+_PLACES = re.compile(r"(\{nums\}|\{target\})")
 
 
 class ChatTokenizer(Protocol):
@@ -78,14 +85,51 @@ def _parse(text: str, where: str) -> Template:
 
 def messages(template: Template, puzzle: Puzzle) -> list[Message]:
     """The system and user turns that pose ``puzzle``."""
-    user = template.user.replace("{nums}", str(list(puzzle.nums))).replace("{target}", str(puzzle.target))
-    return [{"role": "system", "content": template.system}, {"role": "user", "content": user}]
+    return messages_column(template, *_one_row(puzzle))[0].as_py()
 
 
 def chatml(template: Template, puzzle: Puzzle) -> str:
     """The prompt as one ChatML string, ending inside the assistant's thought."""
-    turns = "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in messages(template, puzzle))
-    return f"{turns}<|im_start|>assistant\n{template.assistant_prefix}"
+    return chatml_column(template, *_one_row(puzzle))[0].as_py()
+
+
+def messages_column(template: Template, nums: Column, target: Column) -> pa.ListArray:
+    """The turns of many puzzles: lists of (role, content), one system and one user turn each."""
+    user = _filled(template.user, nums, target)
+    place = np.empty(2 * len(user), np.int64)
+    place[0::2], place[1::2] = len(user), np.arange(len(user))
+    content = pa.concat_arrays([user, pa.array([template.system])]).take(pa.array(place))
+    role = pa.array(["system", "user"]).take(pa.array(np.tile([0, 1], len(user))))
+    turns = pa.StructArray.from_arrays([role, content], ["role", "content"])
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, len(place) + 1, 2), pa.int32()), turns)
+
+
+def chatml_column(template: Template, nums: Column, target: Column) -> pa.StringArray:
+    """The ChatML strings of many puzzles."""
+    before = f"<|im_start|>system\n{template.system}<|im_end|>\n<|im_start|>user\n"
+    after = f"<|im_end|>\n<|im_start|>assistant\n{template.assistant_prefix}"
+    return pc.binary_join_element_wise(before, _filled(template.user, nums, target), after, "")
+
+
+def _one_row(puzzle: Puzzle) -> tuple[pa.Array, pa.Array]:
+    return pa.array([list(puzzle.nums)], pa.list_(pa.int64())), pa.array([puzzle.target], pa.int64())
+
+
+def _filled(words: str, nums: Column, target: Column) -> pa.StringArray:
+    """``words`` with numbers, as ``[55, 36, 7, 19]``, and target in place of ``{nums}`` and ``{target}``."""
+    columns = {"{nums}": _number_texts(_whole(nums)), "{target}": _whole(target).cast(pa.string())}
+    parts = [columns.get(part, part) for part in _PLACES.split(words)]
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def _number_texts(nums: pa.ListArray) -> pa.Array:
+    offsets = pc.subtract(nums.offsets, nums.offsets[0])  # a slice still holds the values before it
+    texts = pa.ListArray.from_arrays(offsets, nums.flatten().cast(pa.string()))
+    return pc.binary_join_element_wise("[", pc.binary_join(texts, ", "), "]", "")
+
+
+def _whole(column: Column) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def render(tokenizer: ChatTokenizer, conversation: Sequence[Message], assistant_prefix: str) -> str:

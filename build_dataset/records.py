@@ -1,4 +1,4 @@
-"""Raw rows of a parquet, JSON or CSV file or of a Hub dataset, numbered from 1, nothing believed about them."""
+"""Raw rows of a parquet, JSON or CSV file or of a Hub dataset, in batches, nothing believed about them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute
 
 from ..errors import HubError, InputError
 
+if TYPE_CHECKING:
+    import datasets
+
+pc: Any = pyarrow.compute  # its functions are made at import, out of a type checker's sight
+COLUMNS = ("id", "nums", "target")
+BATCH_ROWS = 100_000
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 _MAX_LINE_CHARS = 1_000_000
@@ -28,47 +38,101 @@ class Refused(Exception):
 Record = tuple[int, Mapping[str, Any] | Refused]
 
 
-def read_records(source: str) -> Iterator[Record]:
-    """Numbered raw rows of a file or a Hub dataset."""
+@dataclass(frozen=True)
+class Batch:
+    """Some rows in order. ``rows``: their numbers, counted from 1; ``ids``: texts, null where there is none.
+
+    ``nums`` and ``target`` are Arrow arrays where the source has types, else lists of whatever was read; ``refused``
+    tells, by place in the batch, which rows could not even be read.
+    """
+
+    rows: Sequence[int]
+    nums: pa.Array | Sequence[object]
+    target: pa.Array | Sequence[object]
+    ids: pa.Array
+    refused: Mapping[int, Refused]
+
+
+def read_batches(source: str) -> Iterator[Batch]:
+    """Raw rows of a file or a Hub dataset, none of the batches empty."""
     path = Path(source)
     if path.is_dir():
         raise InputError(f"{source} is a folder; name one file in it ({', '.join(SUFFIXES)})")
     if path.is_file():
-        return _file_records(path)
+        return _file_batches(path)
     match = HUB_ID.fullmatch(source)
     if path.suffix.lower() in SUFFIXES or match is None:
         raise InputError(f"{source} does not exist; give a file ({', '.join(SUFFIXES)}) or a Hub id (namespace/name)")
-    return _hub_records(match[1], match[2])
+    return _hub_batches(match[1], match[2])
 
 
-def _file_records(path: Path) -> Iterator[Record]:
+def _file_batches(path: Path) -> Iterator[Batch]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{path} is not a file this can read; it reads {', '.join(SUFFIXES)}")
     if not path.stat().st_size:
         raise InputError(f"{path} is empty")
     if suffix == ".parquet":
-        return _parquet_records(path)
-    return _csv_records(path) if suffix == ".csv" else _json_records(path)
+        return _parquet_batches(path)
+    return _record_batches(csv_records(path) if suffix == ".csv" else json_records(path))
 
 
-def _parquet_records(path: Path) -> Iterator[Record]:
-    import pyarrow as pa
+def _parquet_batches(path: Path) -> Iterator[Batch]:
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            _require_columns(file.schema_arrow.names, str(path))
-            number = 0
-            for batch in file.iter_batches(columns=["nums", "target"]):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
+            names = file.schema_arrow.names
+            _require_columns(names, str(path))
+            columns = [name for name in COLUMNS if name in names]
+            yield from _arrow_batches(file.iter_batches(BATCH_ROWS, columns=columns), str(path))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:200]})") from error
 
 
-def _csv_records(path: Path) -> Iterator[Record]:
+def _arrow_batches(batches: Iterator[pa.RecordBatch], where: str) -> Iterator[Batch]:
+    number = 1
+    for batch in batches:
+        if batch.num_rows:
+            ids = batch["id"] if "id" in batch.schema.names else pa.nulls(batch.num_rows)
+            rows = range(number, number + batch.num_rows)
+            yield Batch(rows, batch["nums"], batch["target"], _id_texts(ids, where), {})
+            number += batch.num_rows
+
+
+def _id_texts(ids: pa.Array, where: str) -> pa.Array:
+    """Ids as texts, null where they are missing or empty."""
+    kind = ids.type
+    if not (pa.types.is_null(kind) or pa.types.is_integer(kind) or _is_text(kind)):
+        raise InputError(f"{where}: column 'id' is {kind}, not text or whole numbers; rename it or leave it out")
+    texts = ids.cast(pa.string())
+    return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _record_batches(records: Iterator[Record]) -> Iterator[Batch]:
+    """Rows that were read one by one."""
+    while some := list(islice(records, BATCH_ROWS)):
+        values = [{} if isinstance(record, Refused) else record for _, record in some]
+        yield Batch(
+            [number for number, _ in some],
+            [value.get("nums") for value in values],
+            [value.get("target") for value in values],
+            pa.array([_id_text(value.get("id")) for value in values], pa.string()),
+            {place: record for place, (_, record) in enumerate(some) if isinstance(record, Refused)},
+        )
+
+
+def _id_text(value: object) -> str | None:
+    if not isinstance(value, (str, int)) or value == "":
+        return None
+    return str(value).encode(errors="replace").decode()  # JSON may hold half a character, Arrow may not
+
+
+def csv_records(path: Path) -> Iterator[Record]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.DictReader(file)
@@ -93,7 +157,7 @@ def _csv_records(path: Path) -> Iterator[Record]:
                 yield number, record
 
 
-def _json_records(path: Path) -> Iterator[Record]:
+def json_records(path: Path) -> Iterator[Record]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
@@ -141,7 +205,7 @@ def _json_record(value: object) -> Mapping[str, Any] | Refused:
     return value
 
 
-def _hub_records(repo_id: str, revision: str | None) -> Iterator[Record]:
+def _hub_batches(repo_id: str, revision: str | None) -> Iterator[Batch]:
     """Rows of every split of the dataset's default config."""
     import datasets
     from datasets import config
@@ -157,13 +221,14 @@ def _hub_records(repo_id: str, revision: str | None) -> Iterator[Record]:
         raise HubError(f"{repo_id} has no splits to read")
     for name, split in loaded.items():
         _require_columns(split.column_names, f"{repo_id} ({name})")
-    batches = (split.select_columns(["nums", "target"]).iter(batch_size=10_000) for split in loaded.values())
-    number = 0
-    for batch in chain.from_iterable(batches):
-        columns: Mapping[str, list[Any]] = dict(batch)
-        for nums, target in zip(columns["nums"], columns["target"], strict=True):
-            number += 1
-            yield number, {"nums": nums, "target": target}
+    return _arrow_batches(chain.from_iterable(map(_split_batches, loaded.values())), repo_id)
+
+
+def _split_batches(split: datasets.Dataset) -> Iterator[pa.RecordBatch]:
+    columns = [name for name in COLUMNS if name in split.column_names]
+    rows: Any = split.select_columns(columns).with_format("arrow")
+    for table in rows.iter(batch_size=BATCH_ROWS):
+        yield from table.combine_chunks().to_batches()
 
 
 def _require_columns(found: Sequence[str], where: str) -> None:

@@ -2,95 +2,110 @@
 
 Configs: one per language in chat form (``en``: ``prompt`` is a list of turns, ``assistant_prefix`` starts the
 answer) and one with the whole prompt as a single string (``en-chatml``). Rows are paired across configs by ``id``.
+Without a language there is one config, ``puzzles``, that has no prompts.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..errors import InputError, StageError
-from ..game.puzzle import Puzzle
 from ..game.split import SPLITS
-from .generate import Rows
-from .prompt import Template, chatml, messages
-
-if TYPE_CHECKING:
-    import datasets
-    import pyarrow as pa
+from .prompt import Template, chatml_column, messages_column
+from .puzzles import of_split
 
 CHATML = "-chatml"
+BARE = "puzzles"
+SHARD_ROWS = 500_000
+"""Rows of one file: some 300 MB when unpacked, which the Hub's viewer and ``load_dataset`` take well."""
+GROUP_ROWS = 50_000
+"""Rows of one row group, the piece that is read at once: some 30 MB when unpacked."""
+_CHAT = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
-def puzzle_id(nums: Sequence[int], target: int) -> str:
-    """The first 16 hex digits of SHA-256 over ``"7 19 36 55 = 65"``: sorted numbers, then the target.
+def schema(config: str) -> pa.Schema:
+    """The columns of a config, with the features that ``datasets`` reads from a file's metadata.
 
-    >>> puzzle_id([19, 36, 55, 7], 65) == puzzle_id([7, 19, 36, 55], 65)
-    True
+    It equals ``datasets.Features(...).arrow_schema`` (a test says so) without the second that its import takes.
     """
-    text = f"{' '.join(map(str, sorted(nums)))} = {target}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def features(config: str) -> datasets.Features:
-    """The declared columns of a config."""
-    from datasets import Features, List, Value
-
-    text, whole = Value("string"), Value("int64")
-    chat = not config.endswith(CHATML)
-    prompt = {"prompt": List({"role": text, "content": text}), "assistant_prefix": text} if chat else {"prompt": text}
-    labels = {"n_solutions": whole, "level": whole, "easiest_solution": text}
-    return Features({"id": text, "nums": List(whole), "target": whole} | prompt | labels)
-
-
-def table(rows: Rows, template: Template, config: str) -> pa.Table:
-    """All ``rows`` as an Arrow table with the columns of ``config``."""
-    import pyarrow as pa
-
-    puzzles = [Puzzle(tuple(nums), target) for nums, target in zip(rows.nums, rows.target, strict=True)]
-    columns: dict[str, Sequence[object]] = {
-        "id": [puzzle_id(nums, target) for nums, target in zip(rows.nums, rows.target, strict=True)],
-        "nums": rows.nums,
-        "target": rows.target,
-        "n_solutions": rows.n_solutions,
-        "level": rows.level,
-        "easiest_solution": rows.easiest_solution,
-    }
+    fields = [("id", pa.string()), ("nums", pa.list_(pa.int64())), ("target", pa.int64())]
     if config.endswith(CHATML):
-        columns["prompt"] = [chatml(template, puzzle) for puzzle in puzzles]
-    else:
-        columns["prompt"] = [messages(template, puzzle) for puzzle in puzzles]
-        columns["assistant_prefix"] = [template.assistant_prefix] * len(rows)
-    schema = features(config).arrow_schema
-    return pa.Table.from_pydict({name: columns[name] for name in schema.names}, schema=schema)
+        fields.append(("prompt", pa.string()))
+    elif config != BARE:
+        fields += [("prompt", _CHAT), ("assistant_prefix", pa.string())]
+    fields += [("n_solutions", pa.int64()), ("level", pa.int64()), ("easiest_solution", pa.string())]
+    features = {name: _feature(kind) for name, kind in fields}
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def write_configs(folder: Path, rows: Rows, templates: Mapping[str, Template]) -> None:
-    """One parquet file for each config and each split that has rows."""
-    import pyarrow.parquet as pq
+def _feature(kind: pa.DataType) -> object:
+    if isinstance(kind, pa.ListType):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    if isinstance(kind, pa.StructType):
+        return {field.name: _feature(field.type) for field in kind}
+    return {"dtype": str(kind), "_type": "Value"}
 
-    split = np.array(rows.split)
-    for language, template in templates.items():
-        for config in (language, language + CHATML):
-            whole = table(rows, template, config)
+
+def table(puzzles: pa.Table, template: Template | None, config: str) -> pa.Table:
+    """All ``puzzles`` with the columns of ``config``; ``template`` is None for ``puzzles`` alone."""
+    columns = {name: puzzles[name] for name in puzzles.column_names}
+    if template is not None and config.endswith(CHATML):
+        columns["prompt"] = chatml_column(template, puzzles["nums"], puzzles["target"])
+    elif template is not None:
+        columns["prompt"] = messages_column(template, puzzles["nums"], puzzles["target"])
+        columns["assistant_prefix"] = pa.repeat(template.assistant_prefix, puzzles.num_rows)
+    wanted = schema(config)
+    return pa.table([columns[name] for name in wanted.names], schema=wanted)
+
+
+def configs_of(languages: Sequence[str]) -> list[str]:
+    """The configs of a dataset with prompts in these languages, the default one first."""
+    return [*languages, *(language + CHATML for language in languages)] or [BARE]
+
+
+def write_configs(folder: Path, puzzles: pa.Table, templates: Mapping[str, Template]) -> None:
+    """Parquet files for each config and each split that has rows, two at a time."""
+    parts = {split: of_split(puzzles, split).combine_chunks() for split in SPLITS}
+    with ThreadPoolExecutor(2) as threads:
+        jobs = []
+        for config in configs_of(list(templates)):
             (folder / config).mkdir()
-            for name in SPLITS:
-                part = whole.filter(split == name)
-                if part.num_rows:
-                    pq.write_table(part, folder / config / f"{name}-00000-of-00001.parquet", write_page_index=True)
+            template = templates.get(config.removesuffix(CHATML))
+            for split, part in parts.items():
+                for name, shard in _shards(part, split):
+                    jobs.append(threads.submit(_write_shard, folder / config / name, shard, template, config))
+        for job in jobs:
+            job.result()
+
+
+def _shards(part: pa.Table, split: str) -> Iterator[tuple[str, pa.Table]]:
+    count = -(-part.num_rows // SHARD_ROWS)
+    for place in range(count):
+        yield f"{split}-{place:05d}-of-{count:05d}.parquet", part.slice(place * SHARD_ROWS, SHARD_ROWS)
+
+
+def _write_shard(path: Path, rows: pa.Table, template: Template | None, config: str) -> None:
+    with pq.ParquetWriter(path, schema(config), compression="zstd", write_page_index=True) as writer:
+        for start in range(0, rows.num_rows, GROUP_ROWS):
+            writer.write_table(table(rows.slice(start, GROUP_ROWS), template, config))
+
+
+def split_files(folder: Path, config: str, split: str) -> list[Path]:
+    """The parquet files of a split, in order."""
+    return sorted((folder / config).glob(f"{split}-*.parquet"))
 
 
 def read_split(folder: Path, config: str, split: str, name: str) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    files = sorted((folder / config).glob(f"{split}-*.parquet"))
+    """All rows of a split; ``name`` stands for the folder in messages."""
+    files = split_files(folder, config, split)
     if not files:
-        found = sorted(f"{path.parent.name}/{path.name.split('-')[0]}" for path in folder.glob("*/*.parquet"))
+        found = sorted({f"{path.parent.name}/{path.name.split('-')[0]}" for path in folder.glob("*/*.parquet")})
         raise InputError(f"{name} has no {config}/{split}; it has {', '.join(found) or 'no parquet files'}")
     try:
         return pa.concat_tables([pq.ParquetFile(file).read() for file in files])

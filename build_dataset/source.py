@@ -1,29 +1,32 @@
 """Puzzles that exist already: a Hub id, or a parquet, JSON or CSV file with ``nums`` and ``target``.
 
-Every row is proven with the solver. What cannot be used is left out and reported with its row number: rows
-count from 1, a CSV header is not one, and in JSON lines a row's number is its line's.
+Every row is proven with the solver and keeps its place and, where there is one, its ``id``. What cannot be used is
+left out, counted and reported with its row number: rows count from 1, a CSV header is not one, and in JSON lines a
+row's number is its line's.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute
 
 from ..errors import InputError
-from ..game.labels import Label, label_all
-from ..game.puzzle import MAX_NUMBERS, Puzzle
-from ..game.split import split_of
-from .generate import Rows
-from .records import Record, Refused, read_records, shown
+from ..game.labels import label_columns
+from ..game.puzzle import MAX_NUMBER, MAX_NUMBERS, MAX_TARGET
+from .puzzles import Int64s, Numbers, distinct, puzzle_keys, puzzle_table
+from .raw import parse_or_refuse
+from .records import Batch, Refused, read_batches
 
-_WHOLE = re.compile(r"\s*(-?[0-9]{1,15})(?:\.0*)?\s*", re.ASCII)
-_MAX_NUMS_CHARS = 200
-_LABELLED_AT_ONCE = 100_000
+pc: Any = pyarrow.compute  # its functions are made at import, out of a type checker's sight
+_LISTED = 10_000
+"""So many rejected rows are told one by one; more are only counted."""
 
 
 @dataclass(frozen=True)
@@ -37,142 +40,188 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that were proven, in the order of the source, and those that were left out of the ``read`` ones."""
+    """Proven rows (``puzzles.py``) in the order of the source, and what was left out of the ``read`` ones.
 
-    rows: Rows
+    ``rejected`` are the first 10,000 of these by row, ``reasons`` counts all of them, the most frequent first.
+    """
+
+    puzzles: pa.Table
     rejected: list[Rejected]
+    reasons: dict[str, int]
     read: int
 
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How many rows were left out for which reason, the most frequent first."""
-        return dict(Counter(one.reason for one in self.rejected).most_common())
+
+@dataclass(frozen=True)
+class Parsed:
+    """Well-formed rows of one batch: row numbers, numbers, targets and ids (null where there is none)."""
+
+    row: Int64s
+    numbers: Numbers
+    target: Int64s
+    ids: pa.Array
+
+    def take(self, places: Int64s) -> Parsed:
+        starts, counts = self.numbers.offsets[places], self.numbers.counts[places]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        values = self.numbers.values[np.repeat(starts, counts) + within]
+        return Parsed(self.row[places], Numbers(values, offsets), self.target[places], self.ids.take(pa.array(places)))
+
+    def text(self, place: int) -> str:
+        """The puzzle at ``place`` in words."""
+        start, stop = self.numbers.offsets[place : place + 2]
+        return f"{self.target[place]} from {', '.join(map(str, self.numbers.values[start:stop].tolist()))}"
+
+
+@dataclass
+class Losses:
+    """What is left out: all of it counted, the first of each reason told."""
+
+    listed: list[Rejected] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: int, reason: str, detail: str) -> None:
+        self.reasons[reason] += 1
+        if self.reasons[reason] <= _LISTED:
+            self.listed.append(Rejected(int(row), reason, detail))
 
 
 def read_source(source: str, limit: int | None = None) -> Source:
     """Proven puzzles of a file or of a Hub dataset (``namespace/name`` or ``namespace/name@revision``).
 
-    With ``limit`` reading ends after so many good rows. Raises ``InputError`` when the source cannot be read or
+    With ``limit`` reading ends soon after so many good rows. Raises ``InputError`` when the source cannot be read or
     no row of it can be used, ``HubError`` when the Hub does not give it.
     """
-    rejected: list[Rejected] = []
-    rows: list[tuple[int, Puzzle, Label]] = []
-    for piece in _pieces(_puzzles(read_records(source), rejected)):
-        labels = label_all([puzzle for _, puzzle in piece])
-        for (number, puzzle), label in zip(piece, labels, strict=True):
-            if label is None:
-                rejected.append(Rejected(number, "no solution", f"{_shown(puzzle)} cannot be made"))
-            else:
-                rows.append((number, puzzle, label))
-        if limit is not None and len(rows) >= limit:
-            rows = rows[:limit]
-            rejected = [one for one in rejected if one.row < rows[-1][0]]
+    losses, read = Losses(), 0
+    pieces: list[pa.Table] = []
+    for batch in read_batches(source):
+        read = batch.rows[-1]
+        pieces.append(_proven(parse_batch(batch, losses), losses))
+        if limit is not None and _distinct(pieces) >= limit:
             break
-    rejected = sorted(rejected, key=lambda one: one.row)
-    if not rows:
-        first = f"; row {rejected[0].row}: {rejected[0].detail}" if rejected else ""
-        raise InputError(f"{source}: none of its {len(rejected)} rows can be used{first}")
-    return Source(_columns([row[1:] for row in rows]), rejected, len(rows) + len(rejected))
+    return _collected(source, pieces, losses, read, limit)
 
 
-def parse_puzzle(nums: object, target: object) -> Puzzle:
-    """A puzzle out of raw values: whole numbers as int, float, numpy or text; ``nums`` a list or a text of one.
-
-    Raises ``InputError`` for anything else.
-
-    >>> parse_puzzle("[1, 2.0, 3]", "6")
-    Puzzle(nums=(1, 2, 3), target=6)
-    """
-    try:
-        return _parse(nums, target)
-    except Refused as refused:
-        raise InputError(refused.detail) from None
+def _distinct(pieces: Sequence[pa.Table]) -> int:
+    return len(distinct(np.concatenate([table["key"].to_numpy() for table in pieces])))
 
 
-def _parse(nums: object, target: object) -> Puzzle:
-    values = tuple(_whole(value, "nums holds") for value in _listed(nums))
-    goal = _whole(target, "the target is")
-    try:
-        return Puzzle(values, goal)
-    except InputError as error:
-        raise Refused("out of range", str(error)) from None
+def _collected(source: str, pieces: Sequence[pa.Table], losses: Losses, read: int, limit: int | None) -> Source:
+    """All pieces together without duplicates, cut at ``limit``."""
+    table = pa.concat_tables(pieces).combine_chunks() if pieces else None
+    if table is not None:
+        table = _without_repeats(table, "key", "duplicate", "the same puzzle as row", losses)
+        table = _without_repeats(table, "id", "duplicate id", "its id is that of row", losses)
+        if limit is not None and table.num_rows > limit:
+            table = table.slice(0, limit)
+            read = int(table["row"][-1].as_py())
+            losses = _up_to(losses, read)
+    listed = sorted(losses.listed, key=lambda one: one.row)[:_LISTED]
+    if table is None or not table.num_rows:
+        first = f"; row {listed[0].row}: {listed[0].detail}" if listed else ""
+        raise InputError(f"{source}: none of its {losses.reasons.total():,} rows can be used{first}")
+    return Source(table.drop_columns(["key", "row"]), listed, dict(losses.reasons.most_common()), read)
 
 
-def _listed(nums: object) -> Sequence[object]:
-    if isinstance(nums, np.ndarray):
-        nums = nums.tolist()
-    if isinstance(nums, str):
-        text = nums.strip()
-        if len(text) > _MAX_NUMS_CHARS:
-            raise Refused("malformed", f"nums is a text of {len(text):,} characters")
-        text = text[1:-1] if text[:1] + text[-1:] in {"[]", "()"} else text
-        nums = [part for part in re.split(r"[\s,;]+", text) if part]
-    if not isinstance(nums, (list, tuple)):
-        raise Refused("malformed", "nums is missing" if nums is None else f"nums is {shown(nums)}, not a list")
-    if not 1 <= len(nums) <= MAX_NUMBERS:
-        raise Refused("out of range", f"a puzzle has 1 to {MAX_NUMBERS} numbers, got {len(nums):,}")
-    return nums
+def _up_to(losses: Losses, row: int) -> Losses:
+    """The losses before ``row``, beyond which nothing was asked for."""
+    kept = Losses()
+    for one in losses.listed:
+        if one.row < row:
+            kept.add(one.row, one.reason, one.detail)
+    return kept
 
 
-def _whole(value: object, what: str) -> int:
-    """The whole number that ``value`` is or spells."""
-    if type(value) is int:
-        return _within(value, what)
-    if isinstance(value, (bool, np.bool_)) or value is None:
-        raise Refused("malformed", f"{what} {shown(value)}, which is not a whole number")
-    if isinstance(value, Integral):
-        return _within(int(value), what)
-    if isinstance(value, Real) and float(value).is_integer():
-        return _within(int(float(value)), what)
-    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
-        return int(match[1])
-    raise Refused("malformed", f"{what} {shown(value)}, which is not a whole number")
+def _without_repeats(table: pa.Table, column: str, reason: str, what: str, losses: Losses) -> pa.Table:
+    """Rows whose value in ``column`` stands in no earlier row."""
+    values = table[column].combine_chunks()
+    codes = values.to_numpy() if column == "key" else pc.dictionary_encode(values).indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    is_first = np.append(True, codes[order][1:] != codes[order][:-1])[: len(codes)]
+    owner = np.empty(len(codes), np.int64)  # the first row with the same value
+    owner[order] = order[np.flatnonzero(is_first)][np.cumsum(is_first) - 1]
+    rows, own = table["row"].to_numpy(), owner == np.arange(len(codes))
+    for place in np.flatnonzero(~own).tolist():
+        losses.add(rows[place], reason, f"{what} {rows[owner[place]]}")
+    return table if own.all() else table.take(np.flatnonzero(own))
 
 
-def _within(number: int, what: str) -> int:
-    if abs(number) >= 10**15:
-        raise Refused("out of range", f"{what} a number of more than 15 digits")
-    return number
-
-
-def _shown(puzzle: Puzzle) -> str:
-    return f"{puzzle.target} from {', '.join(map(str, puzzle.nums))}"
-
-
-def _puzzles(records: Iterator[Record], rejected: list[Rejected]) -> Iterator[tuple[int, Puzzle]]:
-    """Row numbers and puzzles of well-formed rows, each puzzle once; the others go to ``rejected``."""
-    seen: dict[tuple[tuple[int, ...], int], int] = {}
-    for number, record in records:
-        try:
-            if isinstance(record, Refused):
-                raise record
-            puzzle = _parse(record.get("nums"), record.get("target"))
-            key = tuple(sorted(puzzle.nums)), puzzle.target
-            if key in seen:
-                raise Refused("duplicate", f"{_shown(puzzle)} is the puzzle of row {seen[key]}")
-        except Refused as refused:
-            rejected.append(Rejected(number, refused.reason, refused.detail))
-        else:
-            seen[key] = number
-            yield number, puzzle
-
-
-def _pieces(puzzles: Iterator[tuple[int, Puzzle]]) -> Iterator[list[tuple[int, Puzzle]]]:
-    piece: list[tuple[int, Puzzle]] = []
-    for one in puzzles:
-        piece.append(one)
-        if len(piece) == _LABELLED_AT_ONCE:
-            yield piece
-            piece = []
-    yield piece
-
-
-def _columns(rows: list[tuple[Puzzle, Label]]) -> Rows:
-    return Rows(
-        nums=[list(puzzle.nums) for puzzle, _ in rows],
-        target=[puzzle.target for puzzle, _ in rows],
-        n_solutions=[label.n_solutions for _, label in rows],
-        level=[label.level for _, label in rows],
-        easiest_solution=[label.easiest_solution for _, label in rows],
-        split=[split_of(puzzle.nums) for puzzle, _ in rows],
+def _proven(parsed: Parsed, losses: Losses) -> pa.Table:
+    """The table of the solvable ones of ``parsed``, with their keys and row numbers."""
+    labels = label_columns(parsed.numbers.values, parsed.numbers.offsets, parsed.target)
+    for place in np.flatnonzero(labels.n_solutions == 0).tolist():
+        losses.add(parsed.row[place], "no solution", f"{parsed.text(place)} cannot be made")
+    good = np.flatnonzero(labels.n_solutions)
+    kept = parsed.take(good)
+    table = puzzle_table(
+        kept.numbers, kept.target, labels.n_solutions[good], labels.level[good], labels.easiest_solution.take(good)
     )
+    ids = pc.coalesce(kept.ids, table["id"].combine_chunks())
+    keys = puzzle_keys(kept.numbers.hashes(), kept.target)
+    return table.set_column(0, "id", ids).append_column("key", pa.array(keys)).append_column("row", pa.array(kept.row))
+
+
+def parse_batch(batch: Batch, losses: Losses) -> Parsed:
+    """The well-formed rows of a batch: whole columns at a time where their types allow, else row by row."""
+    columns = _clean_columns(batch)
+    if columns is None:
+        return _parsed_one_by_one(batch, range(len(batch.rows)), losses)
+    numbers, target = columns
+    good = _within_rules(numbers, target)
+    whole = Parsed(np.asarray(batch.rows, np.int64), numbers, target, batch.ids)
+    if good.all():
+        return whole
+    _parsed_one_by_one(batch, np.flatnonzero(~good).tolist(), losses)  # says what is wrong with each
+    return whole.take(np.flatnonzero(good))
+
+
+def _clean_columns(batch: Batch) -> tuple[Numbers, Int64s] | None:
+    """Both columns, None unless they are stored as whole numbers; a null becomes what no puzzle may hold."""
+    if not isinstance(batch.nums, pa.Array) or not isinstance(batch.target, pa.Array):
+        return None
+    nums: Any = batch.nums
+    target: Any = batch.target
+    kind = nums.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not pa.types.is_integer(kind.value_type) or not pa.types.is_integer(target.type):
+        return None
+    try:
+        nums, target = nums.cast(pa.list_(pa.int64())), target.cast(pa.int64())
+    except pa.ArrowInvalid:  # an unsigned number beyond int64
+        return None
+    offsets = nums.offsets.to_numpy().astype(np.int64)
+    values = pc.fill_null(nums.values.slice(offsets[0], offsets[-1] - offsets[0]), 0).to_numpy()
+    goal = pc.fill_null(target, MAX_TARGET + 1).to_numpy()
+    goal = np.where(nums.is_valid().to_numpy(zero_copy_only=False), goal, MAX_TARGET + 1)
+    return Numbers(values, offsets - offsets[0]), goal
+
+
+def _within_rules(numbers: Numbers, target: Int64s) -> npt.NDArray[np.bool_]:
+    """Rows that ``Puzzle`` would accept, shape (rows,)."""
+    outside = np.concatenate([[0], np.cumsum((numbers.values < 1) | (numbers.values > MAX_NUMBER))])
+    clean = outside[numbers.offsets[1:]] == outside[numbers.offsets[:-1]]
+    counts = numbers.counts
+    return clean & (counts >= 1) & (counts <= MAX_NUMBERS) & (target >= -MAX_TARGET) & (target <= MAX_TARGET)
+
+
+def _parsed_one_by_one(batch: Batch, places: Sequence[int], losses: Losses) -> Parsed:
+    puzzles, kept = [], []
+    for place in places:
+        try:
+            refused = batch.refused.get(place)
+            if refused is not None:
+                raise refused
+            puzzles.append(parse_or_refuse(_raw(batch.nums, place), _raw(batch.target, place)))
+            kept.append(place)
+        except Refused as refused:
+            losses.add(batch.rows[place], refused.reason, refused.detail)
+    values = np.array([number for puzzle in puzzles for number in puzzle.nums], np.int64)
+    offsets = np.cumsum([0, *(len(puzzle.nums) for puzzle in puzzles)])
+    target = np.array([puzzle.target for puzzle in puzzles], np.int64)
+    rows = np.array([batch.rows[place] for place in kept], np.int64)
+    return Parsed(rows, Numbers(values, offsets), target, batch.ids.take(pa.array(kept, pa.int64())))
+
+
+def _raw(column: pa.Array | Sequence[object], place: int) -> object:
+    value: Any = column[place]
+    return value.as_py() if isinstance(value, pa.Scalar) else value

@@ -2,21 +2,28 @@
 
 The prompt ends in ``<think>``, so a completion starts inside the thought; it may still repeat the opening
 tag. The thought ends at the first ``</think>``; the answer is the last complete ``<answer>`` after it.
-Searching for fixed strings keeps the time linear whatever a model writes.
+Searching for fixed strings keeps time and memory linear whatever a model writes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from typing import NamedTuple
 
-from .puzzle import Puzzle, Status, Verdict, check
+from .puzzle import Puzzle, Status, Verdict, check, solves
 
 THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
+MAX_VERSIONS = 8
+"""Answers with other words than the last one that are still compared with it; a completion with more is ambiguous."""
+_OPENING = re.compile(rf"\s*{THINK}")
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """``thought`` without its tags, the complete ``answers`` after it in order, ``finished``: ``</think>`` was seen."""
+class Parsed(NamedTuple):
+    """``thought`` without its tags, the complete ``answers`` after it in order, ``finished``: ``</think>`` was seen.
+
+    ``well_formed`` is the format the reward pays for: one thought, then one answer, no other tag, and nothing but
+    white space around the two.
+    """
 
     thought: str
     answers: tuple[str, ...]
@@ -31,34 +38,34 @@ class Parsed:
 def parse(completion: str) -> Parsed:
     """Split a completion into thought and answers.
 
-    ``well_formed`` is the format the reward pays for: one thought, then one answer, and nothing else but
-    white space around them.
-
     >>> parse("3 * 5 = 15.</think>\\n<answer> 3 * 5 </answer>").answer
     ' 3 * 5 '
     """
-    body = completion.lstrip()
-    body = body[len(THINK) :] if body.startswith(THINK) else completion
-    thought, closed, rest = body.partition(END_THINK)
-    if not closed:
-        return Parsed(thought, (), finished=False, well_formed=False)
-    answers, outside = _answers(rest)
-    clean = THINK not in thought and ANSWER not in thought and not outside.strip()
-    return Parsed(thought, answers, finished=True, well_formed=clean and len(answers) == 1)
+    opening = _OPENING.match(completion)
+    start = opening.end() if opening else 0
+    end = completion.find(END_THINK, start)
+    if end < 0:
+        return Parsed(completion[start:], (), finished=False, well_formed=False)
+    thought = completion[start:end]
+    answers, clean = _answers(completion, end + len(END_THINK))
+    clean = clean and len(answers) == 1 and not (_tagged(answers[0]) or _tagged(thought))
+    return Parsed(thought, answers, finished=True, well_formed=clean)
 
 
-def _answers(rest: str) -> tuple[tuple[str, ...], str]:
-    """Complete answers in order, and the text that stands outside them."""
+def _tagged(text: str) -> bool:
+    return "<" in text and any(tag in text for tag in (THINK, END_THINK, ANSWER, END_ANSWER))
+
+
+def _answers(text: str, position: int) -> tuple[tuple[str, ...], bool]:
+    """Complete answers from ``position`` on, in order, and whether only white space stands outside them."""
     answers: list[str] = []
-    outside: list[str] = []
-    pieces = rest.split(END_ANSWER)
-    for piece in pieces[:-1]:
-        before, opened, inside = piece.rpartition(ANSWER)
-        if opened:
-            answers.append(inside)
-        outside.append(before if opened else piece + END_ANSWER)
-    outside.append(pieces[-1])
-    return tuple(answers), "".join(outside)
+    clean = True
+    while (opened := text.find(ANSWER, position)) >= 0 and (closed := text.find(END_ANSWER, opened)) >= 0:
+        begin = text.rfind(ANSWER, opened, closed)  # an answer opened twice starts at its last opening
+        clean = clean and (begin == position or text[position:begin].isspace())
+        answers.append(text[begin + len(ANSWER) : closed])
+        position = closed + len(END_ANSWER)
+    return tuple(answers), clean and (position == len(text) or text[position:].isspace())
 
 
 def judge(puzzle: Puzzle, completion: str) -> Verdict:
@@ -73,7 +80,34 @@ def judge(puzzle: Puzzle, completion: str) -> Verdict:
     if parsed.answer is None:
         return Verdict(Status.NO_ANSWER, "no complete <answer> follows the thought")
     verdict = check(puzzle, parsed.answer)
-    for other in parsed.answers[:-1]:
-        if other.strip() != parsed.answer.strip() and check(puzzle, other).value != verdict.value:
-            return Verdict(Status.AMBIGUOUS, "several answers with different values")
+    if len(parsed.answers) > 1 and not _agree(puzzle, parsed.answers, verdict):
+        return Verdict(Status.AMBIGUOUS, "several answers with different values")
     return verdict
+
+
+def right(puzzle: Puzzle, parsed: Parsed) -> bool:
+    """``judge(puzzle, completion).solved`` of a parsed completion, without a reason, which makes it faster.
+
+    >>> right(Puzzle((3, 5), 15), parse("</think><answer>3*5</answer>"))
+    True
+    """
+    answers = parsed.answers
+    if not answers or not solves(puzzle, answers[-1]):
+        return False
+    return len(answers) == 1 or _agree(puzzle, answers, check(puzzle, answers[-1]))
+
+
+def _agree(puzzle: Puzzle, answers: tuple[str, ...], last: Verdict) -> bool:
+    """Whether every earlier answer has the value of the last; the values of ``MAX_VERSIONS`` others at most are asked.
+
+    The bound keeps the time for thousands of answers linear in their length.
+    """
+    versions = 0
+    final = answers[-1].strip()
+    for other in answers:
+        if other == answers[-1] or other.strip() == final:
+            continue
+        versions += 1
+        if versions > MAX_VERSIONS or check(puzzle, other).value != last.value:
+            return False
+    return True

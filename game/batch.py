@@ -1,28 +1,37 @@
-"""Many puzzles at once: every form of every row evaluated in numpy, exactly, on (numerator, denominator).
+"""Many puzzles at once: every form of every row evaluated in numpy, exactly.
 
-Rows are grouped by which of their numbers are equal, so each group shares one set of canonical forms
-(``forms.py``). Integers are 32 or 64 bits wide, whichever provably cannot overflow.
+Rows are grouped by which of their numbers are equal, so each group shares one program (``program.py``). Integers are
+32 or 64 bits wide, whichever provably cannot overflow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .forms import Form, Forms, forms_over, pattern
+from .forms import Labels, pattern
+from .hits import Hits, find_hits, levels
+from .program import Ints, Places, Program, program_over
+from .puzzle import MAX_TARGET
+from .writing import FIRST_LETTER, Writer, writer_over
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_BATCH_NUMBERS = 5
-_BATCH_ROWS = {1: 65536, 2: 65536, 3: 16384, 4: 8192, 5: 1024}
-# A hit as one sortable int64: row (16 bits), target (30), level (2), rank of the form (14).
-_ROW, _TARGET, _LEVEL = 46, 16, 14
+_PIECE_ROWS = {1: 1_000_000, 2: 500_000, 3: 100_000, 4: 16_384, 5: 1024}
+"""Rows that one process solves at a time, by how many numbers they have: about 40 ms."""
+_FEWEST_PIECES = 12
+_NODE_BYTES = 2_000_000
+"""What the nodes of one batch may take: more rows spread the cost of numpy's calls, fewer stay in the cache."""
 
-Ints = npt.NDArray[np.integer]
-Column = tuple[Ints, Ints | None]
-"""Numerators and denominators of one form, shape (rows,); None for the denominators of whole values."""
+_MOST_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -42,24 +51,40 @@ class Cells:
         return Cells(*(column[chosen] for column in (self.row, self.target, self.n_solutions, self.level, self.form)))
 
 
-def solve_rows(nums: Ints, low: int | Ints, high: int | Ints) -> Cells:
+def solve_rows(nums: Ints, low: int | Ints, high: int | Ints, processes: int = 1) -> Cells:
     """Every target from ``low`` to ``high`` (at least 0; numbers, or arrays with one per row) that rows can make.
 
-    ``nums`` has shape (rows, 1 to 5 numbers). Raises ``InputError`` when 64 bits could overflow.
+    ``nums`` has shape (rows, 1 to 5 numbers), in any order. Where every row has ``low`` = ``high``, the test is
+    three to four times as fast. Work for half a second or more is shared with ``processes - 1`` others (``workers.py``;
+    safe beside threads), and the result is the same. Raises ``InputError`` when 64 bits could overflow.
     """
     rows, count = nums.shape
+    low, high = (np.broadcast_to(np.asarray(bound, np.int64), rows) for bound in (low, high))
     if not rows:
-        empty = np.zeros(0, np.int64)
-        return Cells(empty, empty, empty, empty, empty)
-    largest, top = int(nums.max()), int(np.max(high))
-    dtype = exact_dtype(count, largest, top)
-    if dtype is None:
-        raise InputError(f"{count} numbers up to {largest:,} with targets up to {top:,} are too large for int64")
-    nums = np.sort(nums, axis=1).astype(dtype)
-    low, high = np.asarray(low, dtype), np.asarray(high, dtype)
-    found = [_solve_batch(nums[some], _some(low, some), _some(high, some), some) for some in _batches(nums)]
-    cells = Cells(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    return cells.take(np.argsort(cells.row, kind="stable"))
+        return Cells(*[np.zeros(0, np.int64)] * 5)
+    dtype = _refuse_or_choose_dtype(nums, low, high)
+    work = rows / _PIECE_ROWS[count] / (4 if (low == high).all() else 1)
+    if processes > 1 and work >= _FEWEST_PIECES:
+        return _solve_shared(nums, low, high, processes)
+    columns, low, high = sorted_columns(nums.astype(dtype)), low.astype(dtype), high.astype(dtype)
+    found = [
+        _solve_batch(program_over(labels), columns[:, some], low[some], high[some] - low[some], some)
+        for labels, group in patterns(columns)
+        for some in _batches(group, program_over(labels), dtype)
+    ]
+    order = np.argsort(np.concatenate([names for names, *_ in found]), kind="stable")
+    return Cells(*(np.concatenate(parts).take(order).astype(np.int64) for parts in zip(*found, strict=True)))
+
+
+def _solve_shared(nums: Ints, low: Ints, high: Ints, processes: int) -> Cells:
+    from .workers import share
+
+    starts = range(0, len(nums), _PIECE_ROWS[nums.shape[1]])
+    pieces = [slice(start, start + starts.step) for start in starts]
+    found: list[Cells] = share(solve_rows, [(nums[piece], low[piece], high[piece]) for piece in pieces], processes)
+    for cells, start in zip(found, starts, strict=True):
+        cells.row[:] += start
+    return Cells(*(np.concatenate(columns) for columns in zip(*(vars(cells).values() for cells in found), strict=True)))
 
 
 def exact_dtype(count: int, largest: int, target: int) -> type[np.int32] | type[np.int64] | None:
@@ -72,146 +97,123 @@ def exact_dtype(count: int, largest: int, target: int) -> type[np.int32] | type[
     return np.int32 if bound < 2**31 else np.int64 if bound < 2**63 else None
 
 
-def easiest_texts(nums: Ints, form: npt.NDArray[np.int64]) -> list[str]:
-    """The easiest expression of each row: ``nums`` of shape (rows, numbers), ``form`` as in ``Cells``."""
-    texts: list[str] = []
-    for row, place in zip(nums.tolist(), form.tolist(), strict=True):
-        labels, numbers = pattern(row)
-        forms = forms_over(labels)
-        texts.append(forms.text(forms.roots[place], numbers))
-    return texts
+def value_bounds(nums: Ints, target: Ints) -> npt.NDArray[np.float64]:
+    """What ``exact_dtype`` compares with the range of a type, for each row, rounded."""
+    largest = nums.max(axis=1).astype(np.float64)
+    return 2.0 ** (nums.shape[1] - 1) * largest ** (nums.shape[1] - 1) * np.maximum(largest, target)
 
 
-def _batches(nums: Ints) -> Iterator[npt.NDArray[np.int64]]:
-    """Row indices of batches in which the same places hold equal numbers; ``nums`` sorted along rows."""
-    count = nums.shape[1]
-    code = (nums[:, 1:] == nums[:, :-1]) @ (1 << np.arange(count - 1)) if count > 1 else np.zeros(len(nums), np.int64)
+def easiest_texts(nums: Ints, form: npt.NDArray[np.int64]) -> pa.StringArray:
+    """The easiest expression of each row: ``nums`` of shape (rows, numbers), ``form`` as in ``Cells``.
+
+    Numbers and forms of a row come from ``solve_rows``, so 64 bits hold every value.
+    """
+    columns = sorted_columns(nums.astype(np.int64))
+    places: dict[str, int] = {}
+    template = np.zeros(len(nums), np.int64)
+    for labels, rows in patterns(columns):
+        # In the templates of a pattern a letter is a label; across patterns it is a column.
+        letters = {FIRST_LETTER + label: FIRST_LETTER + labels.index(label) for label in labels}
+        for text, some in _templates(writer_over(labels), _distinct(columns, labels), form, rows):
+            template[some] = places.setdefault(text.translate(letters), len(places))
+    return _filled(list(places), template, columns)
+
+
+def _refuse_or_choose_dtype(nums: Ints, low: Ints, high: Ints) -> type[np.int32] | type[np.int64]:
+    count, smallest = nums.shape[1], nums.min(initial=1)
+    if nums.dtype.kind not in "iu" or not 1 <= count <= MAX_BATCH_NUMBERS or smallest < 1:
+        what = f"{count} of type {nums.dtype} from {smallest} on"
+        raise InputError(f"a batch takes 1 to {MAX_BATCH_NUMBERS} whole numbers of at least 1, got {what}")
+    if low.min() < 0 or high.max() > MAX_TARGET or (low > high).any():
+        raise InputError(f"targets go from low to high within 0 to {MAX_TARGET:,}, got {low.min():,} to {high.max():,}")
+    worst = int(value_bounds(nums, high).argmax())
+    largest, top = int(nums[worst].max()), int(high[worst])
+    dtype = exact_dtype(count, largest, top)
+    if dtype is None:
+        raise InputError(f"{count} numbers up to {largest:,} with targets up to {top:,} are too large for int64")
+    return dtype
+
+
+def sorted_columns(nums: Ints) -> Ints:
+    """The numbers of each row in ascending order, as columns: shape (numbers, rows)."""
+    columns = np.ascontiguousarray(nums.T)
+    for turn in range(len(columns)):
+        for place in range(turn % 2, len(columns) - 1, 2):
+            pair = columns[place : place + 2]
+            pair[:] = pair.min(axis=0), pair.max(axis=0)
+    return columns
+
+
+def patterns(columns: Ints) -> Iterator[tuple[Labels, Places]]:
+    """Each equality pattern of ascending columns, as labels, and the rows that have it."""
+    differs = (np.diff(columns, axis=0) != 0).T
+    code = np.packbits(differs, axis=1)[:, 0] if len(columns) > 1 else np.zeros(columns.shape[1], np.uint8)
     for kind in np.unique(code):
         rows = np.flatnonzero(code == kind)
-        for start in range(0, len(rows), _BATCH_ROWS[count]):
-            yield rows[start : start + _BATCH_ROWS[count]]
+        yield pattern(columns[:, rows[0]].tolist())[0], rows
 
 
-def _some(bound: Ints, rows: npt.NDArray[np.int64]) -> Ints:
-    return bound[rows] if bound.ndim else bound
+def _distinct(columns: Ints, labels: Labels) -> Ints:
+    """Of ascending columns one for each label."""
+    return columns[[labels.index(label) for label in sorted(set(labels))]]
 
 
-def _solve_batch(nums: Ints, low: Ints, high: Ints, names: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+def _batches(rows: Places, program: Program, dtype: type[np.integer]) -> Iterator[Places]:
+    size = min(max(32, _NODE_BYTES // (np.dtype(dtype).itemsize * program.size)), _MOST_ROWS)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _solve_batch(program: Program, columns: Ints, low: Ints, span: Ints, names: Places) -> tuple[Ints, ...]:
     """Row names, targets, solution counts, levels and easiest forms of the solvable cells of one batch."""
-    labels, _ = pattern(nums[0].tolist())
-    forms = forms_over(labels)
-    columns: list[Column] = []
-    whole: dict[int, npt.NDArray[np.bool_]] = {}
-    keys: list[npt.NDArray[np.int64]] = []
-    rank = {index: place for place, index in enumerate(forms.roots)}
-    for index, form in enumerate(forms.forms):
-        columns.append(_column(form, columns, nums, labels))
-        if index in rank:
-            row, target = _hits(form, columns[index], low, high)
-            level = _levels(forms, index, columns, whole, row)
-            keys.append((row << _ROW) | (target.astype(np.int64) << _TARGET) | (level << _LEVEL) | rank[index])
-    return _first_of_each(np.sort(np.concatenate(keys)), names)
+    nodes = program.evaluate(_distinct(columns, program.forms.labels))
+    np.abs(nodes, out=nodes)
+    hits = find_hits(program, nodes, low, span)
+    row, offset, *columns_of_cells = _cells(hits, levels(program, nodes, hits))
+    return names[row].astype(np.int32), low[row] + offset.astype(low.dtype), *columns_of_cells
 
 
-def _column(form: Form, columns: list[Column], nums: Ints, labels: Sequence[int]) -> Column:
-    if form.kind == "number":
-        return np.ascontiguousarray(nums[:, labels.index(form.parts[0][0])]), None
-    if form.kind == "sum":
-        return _sum_column(form, columns)
-    return _product_column(form, columns)
-
-
-def _sum_column(form: Form, columns: list[Column]) -> Column:
-    (first, plus), *others = form.parts
-    numerator, denominator = columns[first]
-    if not plus:
-        numerator = -numerator
-    for index, added in others:
-        part, below = columns[index]
-        if below is not None:
-            numerator = numerator * below
-        if denominator is not None:
-            part = part * denominator
-        numerator = numerator + part if added else numerator - part
-        denominator = _times(denominator, below)
-    return numerator, denominator
-
-
-def _product_column(form: Form, columns: list[Column]) -> Column:
-    numerator: Ints | None = None
-    denominator: Ints | None = None
-    for index, above in form.parts:
-        part, below = columns[index]
-        if not above:
-            # A part that itself divides by zero must not come back to life upside down.
-            part, below = below, part if below is None else part * (below != 0)
-        numerator, denominator = _times(numerator, part), _times(denominator, below)
-    if numerator is None:
-        numerator = np.ones_like(columns[form.parts[0][0]][0])
-    return numerator, denominator
-
-
-def _times(left: Ints | None, right: Ints | None) -> Ints | None:
-    if left is None or right is None:
-        return right if left is None else left
-    return left * right
-
-
-def _hits(form: Form, column: Column, low: Ints, high: Ints) -> tuple[npt.NDArray[np.int64], Ints]:
-    """Rows where the absolute value is a whole number from ``low`` to ``high``, and that number."""
-    numerator, below = column
-    size = np.abs(numerator) if form.negatable else numerator
-    if below is None:
-        row = np.flatnonzero((size >= low) & (size <= high))
-        return row, size[row]
-    if form.negatable:
-        below = np.abs(below)
-    row = np.flatnonzero((size >= low * below) & (size <= high * below))
-    row = row[below[row] > 0]
-    target, rest = np.divmod(size[row], below[row])
-    whole = rest == 0
-    return row[whole], target[whole]
-
-
-def _levels(
-    forms: Forms,
-    index: int,
-    columns: list[Column],
-    whole: dict[int, npt.NDArray[np.bool_]],
-    row: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64] | np.int64:
-    """Level of a form on ``row``, where its value is known to be whole."""
-    form = forms.forms[index]
-    if not form.divides:
-        return np.int64(min(form.operators, 1))
-    inside = [child for child, _ in form.parts if forms.forms[child].divides]
-    level = np.int64(2)
-    for child in inside:
-        level = np.where(_whole(forms, child, columns, whole)[row], level, 3)
-    return level
-
-
-def _whole(
-    forms: Forms, index: int, columns: list[Column], whole: dict[int, npt.NDArray[np.bool_]]
-) -> npt.NDArray[np.bool_]:
-    """Rows where every value inside a form that divides, and its own, is whole; remembered in ``whole``."""
-    if index not in whole:
-        numerator, denominator = columns[index]
-        if denominator is None:
-            return np.ones(len(numerator), np.bool_)
-        found = numerator % np.where(denominator == 0, 1, denominator) == 0
-        for child, _ in forms.forms[index].parts:
-            if forms.forms[child].divides:
-                found &= _whole(forms, child, columns, whole)
-        whole[index] = found
-    return whole[index]
-
-
-def _first_of_each(key: npt.NDArray[np.int64], names: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
-    """One entry per (row, target) of sorted hits: how many there are, and level and rank of the easiest."""
-    cell = key >> _TARGET
+def _cells(hits: Hits, level: Places) -> tuple[Ints, ...]:
+    """Row, offset, number of hits, and level and rank of the easiest hit of each row and offset that was hit."""
+    # One sortable number a hit: row (17 bits at most), offset (30), level (2), rank of the form (14).
+    keys = (hits.row << 46 | hits.offset.astype(np.int64) << 16 | level << 14) | hits.rank
+    keys.sort()
+    cell = keys >> 16
     first = np.flatnonzero(np.diff(cell, prepend=-1))
-    n_solutions = np.diff(np.append(first, len(key)))
-    best = key[first]
-    level = (best >> _LEVEL) & 3
-    return names[best >> _ROW], cell[first] & (2**30 - 1), n_solutions, level, best & (2**_LEVEL - 1)
+    count, best = np.diff(first, append=len(keys)), keys[first]
+    row, offset = cell[first] >> 30, cell[first] & 2**30 - 1
+    return row, offset, count.astype(np.int16), (best >> 14 & 3).astype(np.int8), (best & 2**14 - 1).astype(np.int16)
+
+
+def _templates(
+    writer: Writer, numbers: Ints, form: npt.NDArray[np.int64], rows: Places
+) -> Iterator[tuple[str, Places]]:
+    """Templates, each with the rows it is for; ``rows`` share the writer's pattern."""
+    ordered = rows[np.argsort(form[rows].astype(np.int16), kind="stable")]
+    starts = np.flatnonzero(np.diff(form[ordered], prepend=-1))
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(ordered)], strict=True):
+        some = ordered[start:stop]
+        root = writer.forms.roots[form[some[0]]]
+        if not writer.turning(root):
+            yield writer.template(root, 0), some
+            continue
+        signs = writer.signs(root, list(numbers[:, some]))
+        for way in np.flatnonzero(np.bincount(signs)).tolist():
+            yield writer.template(root, way), some[signs == way]
+
+
+def _filled(templates: list[str], template: Places, columns: Ints) -> pa.StringArray:
+    """Each row's template with column ``i`` of numbers in place of the ``i``-th letter."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute  # whose functions are made when it is imported, unseen by type checkers
+    if not templates:
+        return pa.array([], pa.string())
+    pieces = zip(*(re.split("[a-z]", text) for text in templates), strict=True)
+    order = np.array([[ord(letter) - FIRST_LETTER for letter in re.findall("[a-z]", text)] for text in templates])
+    parts = [pa.array(next(pieces)).take(template)]
+    for column, after in zip(order.T, pieces, strict=True):
+        numbers = columns[column[template], np.arange(columns.shape[1])]
+        parts += [pa.array(numbers).cast(pa.string()), pa.array(after).take(template)]
+    return pc.binary_join_element_wise(*parts, "")

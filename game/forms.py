@@ -4,8 +4,9 @@ A form is a number, a sum of two or more signed parts that are not sums, or a pr
 that are not products, each part above or below the line. Order and brackets that change nothing are gone
 by construction: ``a - (b - c)`` and ``c + a - b`` are one form, so are ``a / (b / c)`` and ``a * c / b``.
 A form and its negative are one form too (``(a - b) * (c - d)`` = ``(b - a) * (d - c)``). Where numbers
-repeat, forms that read the same are one form. Over distinct numbers there are 1, 5, 47, 733 forms of 1 to
-4 numbers; counting the negatives that can be written gives 1, 6, 68, 1,170, 27,142, as in OEIS A140606.
+repeat, forms that read the same are one form, and none divides by what reads ``a - a``. Over distinct numbers
+there are 1, 5, 47, 733, 15,907 forms of 1 to 5 numbers; counting the negatives that can be written gives
+1, 6, 68, 1,170, 27,142, as in OEIS A140606.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["number", "sum", "product"]
 Labels = tuple[int, ...]
 Parts = tuple[tuple[int, bool], ...]
-Value = tuple[int, int]
-"""A rational as (numerator, denominator), not reduced; denominator 0 marks a division by zero."""
+Value = tuple[Any, Any]
+"""(numerator, denominator), not reduced, of one number set (int) or of many (arrays); (0, 0) after a division by 0."""
 
 
 class Form(NamedTuple):
@@ -47,9 +48,10 @@ class Forms:
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.forms: list[Form] = []
+        self._places: dict[tuple[Kind, Parts], int] = {}
         self._sums: dict[Labels, list[int]] = {}
         self._products: dict[Labels, list[int]] = {}
-        self._numbers = {(label,): self._add("number", ((label, True),)) for label in sorted(set(labels))}
+        self._numbers = {(label,): self.add("number", ((label, True),)) for label in sorted(set(labels))}
 
     @cached_property
     def roots(self) -> list[int]:
@@ -62,149 +64,112 @@ class Forms:
         if labels not in self._sums:
             self._sums[labels] = []
             found = {self.upright(parts) for parts in self._groups(labels, "sum")}
-            self._sums[labels] = [self._add("sum", parts) for parts in sorted(found)]
+            self._sums[labels] = [self.add("sum", parts) for parts in sorted(found)]
         return self._sums[labels]
 
     def products(self, labels: Labels) -> list[int]:
         """Every product over exactly these labels with at least one part above the line."""
         if labels not in self._products:
             found = {parts for parts in self._groups(labels, "product") if any(above for _, above in parts)}
-            self._products[labels] = [self._add("product", parts) for parts in sorted(found)]
+            self._products[labels] = [self.add("product", parts) for parts in sorted(found)]
         return self._products[labels]
 
-    def children(self, labels: Labels, kind: Kind) -> list[int]:
+    def upright(self, parts: Parts) -> Parts:
+        """Of the sorted parts of a sum and of its negative, the ones that stand for both."""
+        return max(parts, self._flipped(parts))
+
+    def add(self, kind: Kind, parts: Parts) -> int:
+        """Index of the form with these parts, sorted and for a sum upright; listed if it is new."""
+        if (kind, parts) not in self._places:
+            self._places[kind, parts] = len(self.forms)
+            self.forms.append(self._form(kind, parts) if kind != "number" else Form(kind, parts, 0, 0, *[False] * 3))
+        return self._places[kind, parts]
+
+    def fractions(self, index: int) -> tuple[int, ...]:
+        """Forms inside one with a whole value that have to be whole too for level 2.
+
+        A sum's only part that divides is whole with it.
+        """
+        form = self.forms[index]
+        inside = tuple(dict.fromkeys(child for child, _ in form.parts if form.divides and self.forms[child].divides))
+        implied = form.kind == "sum" and [self.forms[child].divides for child, _ in form.parts].count(True) == 1
+        return sum((self.fractions(child) for child in inside), () if implied else inside)
+
+    def level(self, index: int, numbers: Sequence[int]) -> int:
+        """Level of a form with a whole value: 0 + and - alone, 1 with ``*``, 2 with ``/``, 3 with a fraction inside."""
+        form = self.forms[index]
+        if not form.divides:
+            return min(form.operators, 1)
+        values = (self.value(inside, numbers) for inside in self.fractions(index))
+        return 2 if all(numerator % denominator == 0 for numerator, denominator in values) else 3
+
+    def value(self, index: int, numbers: Sequence[Any]) -> Value:
+        """Exact value of a form, label ``i`` standing for ``numbers[i]``: a number or an array of them."""
+        form = self.forms[index]
+        if form.kind == "number":
+            return numbers[form.parts[0][0]], 1
+        values = [(self.value(child, numbers), flag) for child, flag in form.parts]
+        return _total(values) if form.kind == "sum" else _product(values)
+
+    def labels_in(self, index: int) -> list[int]:
+        """Labels of the numbers in a form, as often as it uses them."""
+        form = self.forms[index]
+        if form.kind == "number":
+            return [form.parts[0][0]]
+        return [label for child, _ in form.parts for label in self.labels_in(child)]
+
+    def _form(self, kind: Kind, parts: Parts) -> Form:
+        is_sum, forms = kind == "sum", self.forms
+        operators, parentheses = 0 if is_sum else len(parts) - 1, 0
+        divides = negatable = symmetric = False
+        for child, flag in parts:
+            form = forms[child]
+            operators += form.operators
+            parentheses += form.parentheses + (form.kind == "sum")
+            divides |= form.divides or not (is_sum or flag)
+            negatable |= form.negatable or (is_sum and not flag)
+            symmetric |= form.symmetric
+        if is_sum:
+            symmetric = negatable and self._flipped(parts) == parts
+        return Form(kind, parts, operators, parentheses, divides, negatable, symmetric)
+
+    def _flipped(self, parts: Parts) -> Parts:
+        return tuple(sorted((child, self.forms[child].symmetric or not plus) for child, plus in parts))
+
+    def _children(self, labels: Labels, kind: Kind) -> list[int]:
         """What may stand inside a form of ``kind``: the number, or the forms of the other kind."""
         if len(labels) == 1:
             return [self._numbers[labels]]
         return self.products(labels) if kind == "sum" else self.sums(labels)
 
-    def tails(self, labels: Labels, kind: Kind) -> Iterator[Parts]:
-        """Ways to go on with a form of ``kind`` over the labels that are left, with every sign."""
-        for child in self.children(labels, kind):
-            for flag in self.flags(child, kind):
-                yield ((child, flag),)
-        yield from self._groups(labels, kind)
-
-    def flags(self, child: int, kind: Kind) -> tuple[bool, ...]:
-        """Both signs, but for a part of a sum whose negative reads the same."""
-        return (True,) if kind == "sum" and self.forms[child].symmetric else (True, False)
-
-    def upright(self, parts: Parts) -> Parts:
-        """Of a sum and its negative, the one that stands for both."""
-        return max(parts, self._flipped(parts))
-
-    def _flipped(self, parts: Parts) -> Parts:
-        return tuple(sorted((child, self.forms[child].symmetric or not plus) for child, plus in parts))
+    def _signed(self, labels: Labels, kind: Kind) -> list[Parts]:
+        """Children with both signs; one whose negative reads the same is 0, so added or above the line."""
+        children = [(child, self.forms[child].symmetric) for child in self._children(labels, kind)]
+        return [((child, flag),) for child, symmetric in children for flag in (True, False) if flag or not symmetric]
 
     def _groups(self, labels: Labels, kind: Kind) -> Iterator[Parts]:
         for block, rest in splits(labels):
-            for tail in list(self.tails(rest, kind)):
-                for child in self.children(block, kind):
-                    for flag in self.flags(child, kind):
-                        yield tuple(sorted(((child, flag), *tail)))
-
-    def _add(self, kind: Kind, parts: Parts) -> int:
-        if kind == "number":
-            self.forms.append(Form(kind, parts, 0, 0, False, False, False))
-            return len(self.forms) - 1
-        inside = [self.forms[child] for child, _ in parts]
-        flags = [flag for _, flag in parts]
-        is_sum = kind == "sum"
-        operators = sum(form.operators for form in inside) + (0 if is_sum else len(parts) - 1)
-        parentheses = sum(form.parentheses + (form.kind == "sum") for form in inside)
-        divides = any(form.divides for form in inside) or (not is_sum and not all(flags))
-        negatable = any(form.negatable for form in inside) or (is_sum and not all(flags))
-        symmetric = self._flipped(parts) == parts if is_sum else any(form.symmetric for form in inside)
-        self.forms.append(Form(kind, parts, operators, parentheses, divides, negatable, symmetric))
-        return len(self.forms) - 1
-
-    def level(self, index: int, values: Sequence[Value]) -> int:
-        """Level of a form: 0 for + and - alone, 1 with ``*``, 2 with ``/`` over whole values, 3 with a fraction."""
-        form = self.forms[index]
-        if not form.divides:
-            return 1 if form.operators else 0
-        return 2 if self._whole(index, values) else 3
-
-    def _whole(self, index: int, values: Sequence[Value]) -> bool:
-        form, (numerator, denominator) = self.forms[index], values[index]
-        if not form.divides:
-            return True
-        return numerator % denominator == 0 and all(self._whole(child, values) for child, _ in form.parts)
-
-    def values(self, numbers: Sequence[int], known: Sequence[Value] = ()) -> list[Value]:
-        """Exact value of every form listed so far, label ``i`` standing for ``numbers[i]``.
-
-        ``known`` holds those that were asked for before, when fewer forms were listed.
-        """
-        found = list(known)
-        for form in self.forms[len(found) :]:
-            if form.kind == "number":
-                found.append((numbers[form.parts[0][0]], 1))
-            else:
-                found.append(combine(form.kind, form.parts, found))
-        return found
-
-    def text(self, index: int, numbers: Sequence[int]) -> str:
-        """The form as an expression with a value of at least 0, and no intermediate value below 0."""
-        return self._write(index, numbers)[1]
-
-    def _write(self, index: int, numbers: Sequence[int]) -> tuple[Value, str]:
-        """Value as the form is stored, which may be negative, and the text of its absolute value."""
-        form = self.forms[index]
-        if form.kind == "number":
-            number = numbers[form.parts[0][0]]
-            return (number, 1), str(number)
-        written = [self._write(child, numbers) for child, _ in form.parts]
-        values = [value for value, _ in written]
-        total = combine(form.kind, [(place, flag) for place, (_, flag) in enumerate(form.parts)], values)
-        flags = [flag for _, flag in form.parts]
-        texts = [text for _, text in written]
-        if form.kind == "sum":
-            upright = _is_positive(total)
-            flags = [
-                not value[0] or (plus == _is_positive(value)) == upright
-                for plus, value in zip(flags, values, strict=True)
-            ]
-        else:
-            texts = [
-                f"({text})" if self.forms[child].kind == "sum" else text
-                for (child, _), text in zip(form.parts, texts, strict=True)
-            ]
-        return total, _joined(form.kind, flags, values, texts)
+            tails = self._signed(rest, kind) + list(self._groups(rest, kind))
+            for head in self._signed(block, kind):
+                for tail in tails:
+                    yield tuple(sorted(head + tail))
 
 
-def _joined(kind: Kind, flags: Sequence[bool], values: Sequence[Value], texts: Sequence[str]) -> str:
-    """Parts with a set flag first, big before small: ``55 + 36 - 19 - 7``, ``6 * 5 / 3``."""
-    first, then = (" + ", " - ") if kind == "sum" else (" * ", " / ")
-    parts = sorted(
-        zip(flags, values, texts, strict=True), key=lambda part: (-abs(part[1][0] / part[1][1]), len(part[2]), part[2])
-    )
-    return then.join(
-        [first.join(text for flag, _, text in parts if flag), *(text for flag, _, text in parts if not flag)]
-    )
+def _total(values: Sequence[tuple[Value, bool]]) -> Value:
+    numerator, denominator = 0, 1
+    for (part, below), plus in values:
+        numerator = numerator * below + (part if plus else -part) * denominator
+        denominator = denominator * below
+    return numerator, denominator
 
 
-def _is_positive(value: Value) -> bool:
-    return value[0] == 0 or (value[0] > 0) == (value[1] > 0)
-
-
-def combine(kind: Kind, parts: Sequence[tuple[int, bool]], values: Sequence[Value]) -> Value:
-    """Exact value of a sum or product of ``parts``; (0, 0) after a division by zero."""
-    if kind == "sum":
-        numerator, denominator = 0, 1
-        for index, plus in parts:
-            part, below = values[index]
-            numerator = numerator * below + (part if plus else -part) * denominator
-            denominator *= below
-    else:
-        numerator, denominator = 1, 1
-        for index, above in parts:
-            part, below = values[index] if above else values[index][::-1]
-            numerator *= part
-            denominator *= below
-            if not above and not part:
-                return 0, 0
-    return (numerator, denominator) if denominator else (0, 0)
+def _product(values: Sequence[tuple[Value, bool]]) -> Value:
+    numerator, denominator = 1, 1
+    for (part, below), above in values:
+        # Upside down, 0 becomes (0, 0), which stays what it is whatever is done with it.
+        top, bottom = (part, below) if above else (below * (part != 0), part)
+        numerator, denominator = numerator * top, denominator * bottom
+    return numerator, denominator
 
 
 def splits(labels: Labels) -> list[tuple[Labels, Labels]]:

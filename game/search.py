@@ -1,164 +1,149 @@
-"""The easiest expression of one puzzle, for up to 6 numbers in milliseconds.
+"""Six numbers, which have some 400,000 forms, too many to list: each is a part joined with the form of the others.
 
-Small sub-multisets get a table of every value they can make; above that the last operation is inverted: for
-``a`` out of a small block and the target ``t`` the rest must make one of ``t - a, t + a, t / a, ...``, which is
-looked up or searched for in turn. Levels are tried one after the other, so the first that answers is the lowest.
+The values of all forms over up to 5 of the numbers fill arrays, and all that joins two of them is compared with the
+target, many thousands in one call. Only what makes the target is put together as a form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from math import gcd
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from math import prod
 
-from .forms import splits
+import numpy as np
 
-Nums = tuple[int, ...]
-Value = tuple[int, int]
-"""A rational in lowest terms with a positive denominator."""
-_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2}
-
-
-class Step(NamedTuple):
-    """The best known way to a value: ``operators`` counts its * and /, ``symbol`` is empty for a number."""
-
-    operators: int
-    symbol: str
-    left: tuple[Nums, Value] | None = None
-    right: tuple[Nums, Value] | None = None
-
-
-@dataclass(frozen=True)
-class Search:
-    """Best steps under a highest level; ``signed`` also allows values below 0.
-
-    Sub-multisets of up to ``table_numbers`` get a table.
-    """
-
-    level: int
-    signed: bool
-    table_numbers: int
-    tables: dict[Nums, dict[Value, Step]] = field(default_factory=dict)
-    found: dict[tuple[Nums, Value], Step | None] = field(default_factory=dict)
+from .batch import exact_dtype
+from .blocks import LISTED_NUMBERS, Block, Shape, Values, blocks_over, find_in_blocks, join, join_shapes, shape_over
+from .forms import Forms, Kind, Labels, pattern
+from .program import Places, program_over
+from .writing import Writer
 
 
 def easiest(nums: tuple[int, ...], target: int) -> tuple[int, str] | None:
-    """Lowest level and, at that level, an expression with the fewest * and /; None when there is none.
+    """Level and text of the easiest solution with all of ``nums``, 2 to 6 of them; None when there is none."""
+    return Search(nums, target).easiest()
 
-    The same for every order of ``nums``. Values below 0 are only needed for a target below 0.
+
+class Search:
+    """The solutions of a puzzle of 2 to 6 numbers, the same for every order of ``nums``.
+
+    Found ones are arrays of shape (3, solutions) for each block: way, and head and rest as places among all forms
+    over their labels.
     """
-    ordered, goal = tuple(sorted(nums)), (target, 1)
-    for level in range(4):
-        search = Search(level, signed=target < 0, table_numbers=max(1, len(nums) - 2))
-        if _find(search, ordered, goal) is not None:
-            return level, _write(search, ordered, goal)[0]
-    return None
 
+    def __init__(self, nums: Sequence[int], target: int) -> None:
+        self.labels, self.numbers = pattern(nums)
+        self.target = target
+        self._size = abs(target)
+        self._forms = Forms(self.labels)
+        self._values: dict[Labels, Values] = {}
+        self._found = [(block, self._solutions(block)) for block in blocks_over(self.labels)]
 
-def _find(search: Search, nums: Nums, goal: Value) -> Step | None:
-    """The best step to ``goal`` with all of ``nums``."""
-    if len(nums) <= search.table_numbers:
-        return _table(search, nums).get(goal)
-    key = nums, goal
-    if key not in search.found:
-        search.found[key] = None
-        search.found[key] = min(_ways(search, nums, goal), key=lambda step: step.operators, default=None)
-    return search.found[key]
+    def count(self) -> int:
+        """How many different forms make the target. Where numbers repeat, one may have been found more than once."""
+        if len(self.numbers) == len(self.labels):
+            return sum(found.shape[1] for _, found in self._found)
+        return len({self._joined(block, *place)[0] for block, found in self._found for place in found.T.tolist()})
 
+    def easiest(self) -> tuple[int, str] | None:
+        """Level and text of the solution of lowest level, then with the fewest ``*`` and ``/``, then parentheses."""
+        broken: int | None = None
+        for form in self._by_cost():
+            level = self._forms.level(form, self.numbers)
+            if level < 3:
+                return level, self._text(form)
+            broken = form if broken is None else broken
+        return None if broken is None else (3, self._text(broken))
 
-def _ways(search: Search, nums: Nums, goal: Value) -> Iterator[Step]:
-    for small, large in _unordered_splits(nums):
-        for value, step in _table(search, small).items():
-            for need, symbol, swapped in _inverses(search, value, goal, large):
-                rest = _find(search, large, need)
-                if rest is not None:
-                    pair = (large, need), (small, value)
-                    left, right = pair if swapped else pair[::-1]
-                    yield Step(step.operators + rest.operators + (symbol in "*/"), symbol, left, right)
+    def _by_cost(self) -> Iterator[int]:
+        """Solutions: first those that divide nothing, cheap ones before others."""
+        shapes = [self._shape(block, found) for block, found in self._found]
+        last_to_first = ("parentheses", "operators", "divides")
+        costs = [np.concatenate([getattr(shape, cost) for shape in shapes]) for cost in last_to_first]
+        places = [(block, place) for block, found in self._found for place in found.T.tolist()]
+        for number in np.lexsort(costs).tolist():
+            block, place = places[number]
+            yield self._joined(block, *place)[0]
 
+    def _text(self, form: int) -> str:
+        return Writer(self._forms).text(form, self.numbers, negative=self.target < 0)
 
-def _inverses(search: Search, value: Value, goal: Value, rest: Nums) -> list[tuple[Value, str, bool]]:
-    """What the rest must make, and how it joins ``value``; True when the rest stands on the left."""
-    (a, b), (t, u) = value, goal
-    needs = [(t * b - a * u, u * b, "+", False), (t * b + a * u, u * b, "-", True), (a * u - t * b, u * b, "-", False)]
-    if search.level >= 1:
-        if a:
-            needs.append((t * b, u * a, "*", False))
-        elif not t:
-            needs.append((sum(rest), 1, "*", False))
-    if search.level >= 2 and a:
-        needs.append((t * a, u * b, "/", True))
-        if t:
-            needs.append((a * u, b * t, "/", False))
-    return [
-        (found, symbol, swapped)
-        for top, bottom, symbol, swapped in needs
-        if (found := _allowed(search, top, bottom)) is not None
-    ]
+    def _solutions(self, block: Block) -> Places:
+        heads, rests = self._over(block.head), self._over(block.rest)
+        head, rest = block.heads[heads.denominator[block.heads] != 0], np.flatnonzero(rests.denominator)
+        made = join(block.kind, heads.take(head), rests.take(rest))
+        hit = np.flatnonzero(np.abs(made.numerator) == np.abs(made.denominator * self._size))
+        if not len(hit):
+            return np.zeros((3, 0), np.int64)
+        way, row, column = np.unravel_index(hit, made.numerator.shape)
+        found = np.stack((way, head[row], rest[column]))
+        shape = self._shape(block, found)
+        zero_by_zero = (block.kind == "product") & (way > 0)
+        zero_by_zero &= (heads.numerator[found[1]] == 0) & (rests.numerator[found[2]] == 0)
+        return self._exact(block, found[:, ~(shape.again | zero_by_zero) & (shape.negatable | (self.target >= 0))])
 
+    def _shape(self, block: Block, found: Places) -> Shape:
+        head, rest = shape_over(pattern(block.head)[0]), shape_over(pattern(block.rest)[0])
+        return join_shapes(block.kind, found[0], head.take(found[1]), rest.take(found[2]))
 
-def _table(search: Search, nums: Nums) -> dict[Value, Step]:
-    """Every allowed value of exactly these numbers, with its best step."""
-    if nums not in search.tables:
-        table: dict[Value, Step] = {(nums[0], 1): Step(0, "")} if len(nums) == 1 else {}
-        for first, second in _unordered_splits(nums):
-            for a, left in _table(search, first).items():
-                for b, right in _table(search, second).items():
-                    operators = left.operators + right.operators
-                    for value, symbol, swapped in _results(search, a, b):
-                        total = operators + (symbol in "*/")
-                        if value not in table or total < table[value].operators:
-                            pair = (first, a), (second, b)
-                            table[value] = Step(total, symbol, *(pair[::-1] if swapped else pair))
-        search.tables[nums] = table
-    return search.tables[nums]
+    def _exact(self, block: Block, found: Places) -> Places:
+        """``found`` without what only seems to make the target because 64 bits overflowed."""
+        if exact_dtype(len(self.labels), max(self.numbers), self._size) is not None:
+            return found
+        values = [self._forms.value(self._joined(block, *place)[0], self.numbers) for place in found.T.tolist()]
+        return found[:, np.array([d != 0 and abs(n) == self._size * abs(d) for n, d in values], np.bool_)]
 
+    def _over(self, labels: Labels) -> Values:
+        """Values of all forms over some of the labels. Numerators of five numbers may overflow, nothing else can."""
+        if labels not in self._values:
+            places, distinct = pattern(labels)
+            if len(labels) <= LISTED_NUMBERS:
+                program = program_over(places)
+                nodes = program.evaluate(np.array([self.numbers[label] for label in distinct]))
+                values = Values(nodes[program.numerator], nodes[program.denominator])
+            else:
+                blocks = [block.over(distinct) for block in blocks_over(places)]
+                made = [join(its.kind, self._over(its.head).take(its.heads), self._over(its.rest)) for its in blocks]
+                values = Values(*(np.concatenate([one.ravel() for one in parts]) for parts in zip(*made, strict=True)))
+                values.denominator[shape_over(places).again] = 0
+            values.numerator[values.denominator == 0] = 0
+            self._values[labels] = values
+        return self._values[labels]
 
-def _results(search: Search, left: Value, right: Value) -> list[tuple[Value, str, bool]]:
-    """Allowed values of one operation; True when the right operand comes first."""
-    (a, b), (c, d) = left, right
-    up, down, below = a * d, c * b, b * d
-    made = [(up + down, below, "+", False), (up - down, below, "-", False), (down - up, below, "-", True)]
-    if search.level >= 1:
-        made.append((a * c, below, "*", False))
-    if search.level >= 2:
-        made += [(up, down, "/", False), (down, up, "/", True)]
-    return [
-        (found, symbol, swapped)
-        for top, bottom, symbol, swapped in made
-        if (found := _allowed(search, top, bottom)) is not None
-    ]
+    def _form(self, labels: Labels, place: int) -> tuple[int, int]:
+        """The form whose value is at ``place`` in ``_over(labels)``, and the sign it has there."""
+        places, distinct = pattern(labels)
+        if len(labels) <= LISTED_NUMBERS:
+            program = program_over(places)
+            form, sign = self._copied(program.forms, program.forms.roots[place], distinct)
+            return form, sign * int(program.sign[place])
+        block, way, head, rest = find_in_blocks(places, place)
+        return self._joined(block.over(distinct), way, head, rest)
 
+    def _joined(self, block: Block, way: int, head: int, rest: int) -> tuple[int, int]:
+        """The form of a head and a rest, and the sign that ``join`` gives its value."""
+        (front, front_sign), (back, back_sign) = self._form(block.head, head), self._form(block.rest, rest)
+        if block.kind == "sum":
+            head_flag, rest_flag, sign = True, (way == 0) == (front_sign == back_sign), front_sign
+        else:
+            head_flag, rest_flag, sign = way != 1, way != 2, front_sign * back_sign
+        form = self._forms.forms[back]
+        others = form.parts if form.kind == block.kind else ((back, True),)
+        parts = [(front, head_flag), *((child, flag == rest_flag) for child, flag in others)]
+        return self._added(block.kind, parts, sign)
 
-def _allowed(search: Search, top: int, bottom: int) -> Value | None:
-    """The value in lowest terms; None when undefined, below 0 or broken where that is not allowed."""
-    if bottom < 0:
-        top, bottom = -top, -bottom
-    if not bottom or (top < 0 and not search.signed):
-        return None
-    if bottom == 1:
-        return top, 1
-    shared = gcd(top, bottom)
-    if bottom != shared and search.level < 3:
-        return None
-    return top // shared, bottom // shared
+    def _copied(self, source: Forms, index: int, labels: Sequence[int]) -> tuple[int, int]:
+        """A form of ``source`` with ``labels[i]`` for label ``i``, and -1 if it is the negative here."""
+        form = source.forms[index]
+        if form.kind == "number":
+            return self._forms.add("number", ((labels[form.parts[0][0]], True),)), 1
+        copies = [(*self._copied(source, child, labels), flag) for child, flag in form.parts]
+        if form.kind == "sum":
+            return self._added("sum", [(child, flag == (sign > 0)) for child, sign, flag in copies], 1)
+        return self._added("product", [(child, flag) for child, _, flag in copies], prod(sign for _, sign, _ in copies))
 
-
-def _unordered_splits(nums: Nums) -> list[tuple[Nums, Nums]]:
-    """Each split of ``nums`` into two, once, the smaller first."""
-    return sorted(((a, b) if len(a) <= len(b) else (b, a) for a, b in splits(nums)), key=lambda pair: len(pair[0]))
-
-
-def _write(search: Search, nums: Nums, value: Value) -> tuple[str, int]:
-    """Text of the best way to ``value``, and how tightly its last operation binds (3: a number)."""
-    step = _find(search, nums, value)
-    if step is None or step.left is None or step.right is None:
-        return str(value[0]), 3
-    binding = _BINDING[step.symbol]
-    (left, left_binding), (right, right_binding) = _write(search, *step.left), _write(search, *step.right)
-    if left_binding < binding:
-        left = f"({left})"
-    if right_binding < binding or (right_binding == binding and step.symbol in "-/"):
-        right = f"({right})"
-    return f"{left} {step.symbol} {right}", binding
+    def _added(self, kind: Kind, parts: Sequence[tuple[int, bool]], sign: int) -> tuple[int, int]:
+        if kind == "product":
+            return self._forms.add(kind, tuple(sorted(parts))), sign
+        signed = tuple(sorted((child, flag or self._forms.forms[child].symmetric) for child, flag in parts))
+        upright = self._forms.upright(signed)
+        return self._forms.add(kind, upright), sign if upright == signed else -sign

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
-from . import search
-from .forms import Forms, Kind, Parts, Value, combine, forms_over, pattern, splits
+import numpy as np
+
+from .batch import MAX_BATCH_NUMBERS, exact_dtype
+from .forms import pattern
+from .program import Places, program_over
 from .puzzle import Puzzle
+from .search import Search
+from .writing import writer_over
 
-_LISTED_NUMBERS = 5
-"""Up to here every form is listed and tried, so that ties fall as they do in ``batch.py``."""
+
+class Label(NamedTuple):
+    """What the solver knows about a solvable puzzle."""
+
+    n_solutions: int
+    level: int
+    easiest_solution: str
 
 
 def easiest_solution(puzzle: Puzzle) -> str | None:
     """An expression that solves the puzzle, None when there is none.
 
-    Easiest: the lowest level, then the fewest ``*`` and ``/``; up to 5 numbers then the fewest parentheses
-    and the order of ``forms.py``. It is the same for every order of the numbers.
+    Easiest: the lowest level, then the fewest ``*`` and ``/``, then the fewest parentheses, then the order of the
+    forms. It is the same for every order of the numbers. No intermediate value is below 0, but for targets below 0.
 
     >>> easiest_solution(Puzzle((19, 36, 55, 7), 65))
     '55 + 36 - 19 - 7'
     """
-    found = _easiest(puzzle)
+    found = easiest(puzzle)
     return found[1] if found else None
 
 
@@ -33,8 +43,13 @@ def level(puzzle: Puzzle) -> int | None:
     >>> level(Puzzle((3, 3, 8, 8), 24))
     3
     """
-    found = _easiest(puzzle)
+    found = easiest(puzzle)
     return found[0] if found else None
+
+
+def easiest(puzzle: Puzzle) -> tuple[int, str] | None:
+    """``level`` and ``easiest_solution`` at once."""
+    return _solutions(puzzle).easiest()
 
 
 def count_solutions(puzzle: Puzzle) -> int:
@@ -42,85 +57,61 @@ def count_solutions(puzzle: Puzzle) -> int:
 
     Different means different canonical forms: sums and products of any number of parts, whatever the order of
     the parts, the brackets, and which of two factors carries a minus. Where numbers repeat, expressions that
-    read the same count once; what is equal only in value counts apart (``6 * 1`` and ``6 / 1``). Six numbers
-    take a few seconds, fewer take milliseconds.
+    read the same count once; what is equal only in value counts apart (``6 * 1`` and ``6 / 1``).
 
     >>> count_solutions(Puzzle((2, 2, 3), 12)), count_solutions(Puzzle((1, 6), 6))
     (2, 2)
     """
-    if len(puzzle.nums) > _LISTED_NUMBERS:
-        return _count_unlisted(puzzle)
-    forms, values, _ = _listed(puzzle)
-    return sum(_solves(forms, index, values, puzzle.target) for index in forms.roots)
+    return _solutions(puzzle).count()
 
 
-def _easiest(puzzle: Puzzle) -> tuple[int, str] | None:
-    if puzzle.target < 0 or len(puzzle.nums) > _LISTED_NUMBERS:
-        return search.easiest(puzzle.nums, puzzle.target)
-    forms, values, numbers = _listed(puzzle)
-    hits = [index for index in forms.roots if _solves(forms, index, values, puzzle.target)]
-    if not hits:
-        return None
-    easiest = min(hits, key=lambda index: forms.level(index, values))  # roots are in order of ease
-    return forms.level(easiest, values), forms.text(easiest, numbers)
+def label(puzzle: Puzzle) -> Label | None:
+    """Count, level and easiest solution at once, None when there is none."""
+    solutions = _solutions(puzzle)
+    found = solutions.easiest()
+    return Label(solutions.count(), *found) if found else None
 
 
-def _listed(puzzle: Puzzle) -> tuple[Forms, list[Value], tuple[int, ...]]:
-    labels, numbers = pattern(puzzle.nums)
-    forms = forms_over(labels)
-    return forms, forms.values(numbers), numbers
+class _Listed:
+    """The solutions of a puzzle of up to 5 numbers: every form is tried, so that ties fall as in ``batch.py``."""
+
+    def __init__(self, puzzle: Puzzle) -> None:
+        labels, self.numbers = pattern(puzzle.nums)
+        self.target = puzzle.target
+        self.program = program_over(labels)
+        self.ranks = self._ranks(exact_dtype(len(labels), self.numbers[-1], abs(self.target)) is not None)
+
+    def count(self) -> int:
+        return len(self.ranks)
+
+    def easiest(self) -> tuple[int, str] | None:
+        """Level and text."""
+        if not len(self.ranks):
+            return None
+        levels, forms = self.program.level[self.ranks], self.program.forms
+        rank, its_level = int(self.ranks[levels.argmin()]), int(levels.min())
+        if its_level == 2:  # or 3, which depends on the numbers
+            roots = ((rank, forms.level(forms.roots[rank], self.numbers)) for rank in self.ranks.tolist())
+            rank, its_level = next((found for found in roots if found[1] == 2), (rank, 3))
+        writer = writer_over(forms.labels)
+        return its_level, writer.text(forms.roots[rank], self.numbers, negative=self.target < 0)
+
+    def _ranks(self, fits: bool) -> Places:
+        """Forms that make the target, as places among the roots; easiest first but for levels 2 and 3."""
+        size, program = abs(self.target), self.program
+        nodes = program.evaluate(np.array(self.numbers))
+        below = nodes[program.denominator]  # has at most 4 numbers, so it cannot overflow
+        ranks = np.flatnonzero((np.abs(nodes[program.numerator]) == np.abs(below * size)) & (below != 0))
+        if self.target < 0:
+            ranks = ranks[program.negatable[ranks]]
+        # Where 64 bits overflow, what is equal still looks equal, but so may other things.
+        return ranks if fits else ranks[np.array([self._makes(rank, size) for rank in ranks.tolist()], np.bool_)]
+
+    def _makes(self, rank: int, size: int) -> bool:
+        forms = self.program.forms
+        numerator, denominator = forms.value(forms.roots[rank], self.numbers)
+        return abs(numerator) == size * abs(denominator)
 
 
-def _solves(forms: Forms, index: int, values: list[Value], target: int) -> bool:
-    """Whether the form or, where it can be written, its negative has the value ``target``."""
-    numerator, denominator = values[index]
-    if not denominator or abs(numerator) != abs(target * denominator):
-        return False
-    return target >= 0 or forms.forms[index].negatable
-
-
-def _count_unlisted(puzzle: Puzzle) -> int:
-    """The count without a list of all forms: only the parts are listed, and only hits are kept."""
-    labels, numbers = pattern(puzzle.nums)
-    forms, found = Forms(labels), set[tuple[Kind, Parts]]()
-    values: list[Value] = []
-    kinds: tuple[Kind, Kind] = ("sum", "product")
-    for kind in kinds:
-        for block, rest in splits(labels):
-            tails = list(forms.tails(rest, kind))
-            heads = forms.children(block, kind)
-            values = forms.values(numbers, values)
-            reached = [combine(kind, tail, values) for tail in tails]
-            for head, flag, place in _matches(kind, heads, reached, values, abs(puzzle.target)):
-                parts = tuple(sorted(((head, flag), *tails[place])))
-                if kind == "sum":
-                    found.add((kind, forms.upright(parts)))
-                elif any(above for _, above in parts):
-                    found.add((kind, parts))
-    return len(found) if puzzle.target >= 0 else sum(_negatable(forms, kind, parts) for kind, parts in found)
-
-
-def _matches(
-    kind: Kind, heads: list[int], tails: list[Value], values: list[Value], size: int
-) -> Iterator[tuple[int, bool, int]]:
-    """Heads, their flags and places of tails that together have the absolute value ``size``."""
-    for head in heads:
-        a, b = values[head]
-        if not b:
-            continue
-        if kind == "sum":
-            for place, (c, d) in enumerate(tails):
-                if d and abs(a * d + c * b) == abs(size * b * d):
-                    yield head, True, place
-            continue
-        for place, (c, d) in enumerate(tails):
-            if d and abs(a * c) == abs(size * b * d):
-                yield head, True, place
-            if d and a and abs(b * c) == abs(size * a * d):
-                yield head, False, place
-
-
-def _negatable(forms: Forms, kind: Kind, parts: Parts) -> bool:
-    if kind == "sum" and not all(plus for _, plus in parts):
-        return True
-    return any(forms.forms[child].negatable for child, _ in parts)
+def _solutions(puzzle: Puzzle) -> _Listed | Search:
+    return _Listed(puzzle) if len(puzzle.nums) <= MAX_BATCH_NUMBERS else Search(puzzle.nums, puzzle.target)

@@ -38,13 +38,28 @@ def split_of(nums: Sequence[int]) -> str:
     return "validation" if bucket < _VALIDATION_BELOW else "test" if bucket < _TEST_BELOW else "train"
 
 
-def split_of_rows(nums: npt.NDArray[np.integer]) -> npt.NDArray[np.int8]:
-    """``split_of`` for an array of shape (rows, numbers per puzzle): indices into ``SPLITS``, shape (rows,)."""
+def hash_rows(nums: npt.NDArray[np.integer]) -> npt.NDArray[np.uint64]:
+    """The hash of each row of an array of shape (rows, numbers per puzzle), shape (rows,)."""
     state = np.zeros(len(nums), np.uint64)
     for column in np.sort(nums, axis=1).astype(np.uint64).T:
-        state = state + column + np.uint64(_GOLDEN)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(_FIRST)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(_SECOND)
-        state ^= state >> np.uint64(31)
+        state = absorb(state, column)
+    return state
+
+
+def absorb(state: npt.NDArray[np.uint64], column: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """One more number in each hash, both of shape (rows,)."""
+    state = state + column + np.uint64(_GOLDEN)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(_FIRST)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(_SECOND)
+    return state ^ (state >> np.uint64(31))
+
+
+def split_of_hashes(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.int8]:
+    """The split of each hash as an index into ``SPLITS``, shape (rows,)."""
     bucket = state % np.uint64(_BUCKETS)
     return np.where(bucket < _VALIDATION_BELOW, 1, np.where(bucket < _TEST_BELOW, 2, 0)).astype(np.int8)
+
+
+def split_of_rows(nums: npt.NDArray[np.integer]) -> npt.NDArray[np.int8]:
+    """``split_of`` for an array of shape (rows, numbers per puzzle): indices into ``SPLITS``, shape (rows,)."""
+    return split_of_hashes(hash_rows(nums))

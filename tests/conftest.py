@@ -47,9 +47,10 @@ class ToyRun:
 @pytest.fixture(scope="session")
 def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from countdown_r1.build_dataset.dataset import build
+    from countdown_r1.build_dataset.generate import Wish
 
     out = tmp_path_factory.mktemp("toy") / "dataset"
-    build(out, rows=400, numbers=(3,), command="countdown-r1 build-dataset")
+    build(out, rows=400, wish=Wish((3,)), command="countdown-r1 build-dataset")
     return out
 
 

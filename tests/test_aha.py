@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import time
+from dataclasses import asdict
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from countdown_r1.build_dataset.prompt import chatml, load_template
-from countdown_r1.cli import main
-from countdown_r1.errors import InputError
 from countdown_r1.game.answer import judge
 from countdown_r1.game.puzzle import Puzzle, Status
-from countdown_r1.train.aha import Aha, find_ahas, read_records, report, summarise
-from countdown_r1.train.reward_functions import SAMPLES, SUCCESSES, recorded
-from countdown_r1.train.rewards import equation_reward
+from countdown_r1.train.aha import Aha, analyse, find_ahas, summarise
+from countdown_r1.train.thought import MAX_CHARS
 
 # Both verbatim from the DataCanvas article.
 CASE_1 = (
@@ -69,29 +66,62 @@ def trace(thought: str, answer: str = "55 + 36 - 7 - 19") -> dict[str, Any]:
     return record(f"{thought}</think>\n<answer> {answer} </answer>", Puzzle((55, 36, 7, 19), 65))
 
 
+def only(thought: str, answer: str = "55 + 36 - 7 - 19") -> Aha:
+    (aha,) = find_ahas([trace(thought, answer)])
+    return aha
+
+
 def test_the_articles_first_case_is_a_true_aha() -> None:
     puzzle, generation = CASE_1
     assert judge(puzzle, generation).solved
     (aha,) = find_ahas([record(generation, puzzle)])
-    assert (aha.cue, aha.solved, aha.test_id) == ("突然意识到", True, 7)
+    assert (aha.cue, aha.solved, aha.why, aha.test_id) == ("突然意识到", True, "", 7)
+    assert (aha.answer, aha.makes, aha.not_given, aha.left_out) == ("(80 - 77 + 6) + 11", "20", (), ())
     assert "(80 - 77 + 6) + 11 = 20" in aha.excerpt
 
 
-def test_the_articles_second_case_turns_but_its_answer_uses_a_number_that_was_not_given() -> None:
+def test_the_first_cases_parentheses_were_not_new_and_neither_was_its_first_step() -> None:
+    puzzle, generation = CASE_1
+    (aha,) = find_ahas([record(generation, puzzle)])
+    assert aha.notes == (
+        "its first step was tried before",
+        "parentheses were not new: attempts before it have them",
+    )
+
+
+def test_the_wrong_sums_among_the_first_cases_attempts_are_listed() -> None:
+    """Attempts 4, 7, 8, 10 to 12 are right. 13 rounds 80 / 6 to 13.33; the 66.67 of 9 rounds nothing."""
+    puzzle, generation = CASE_1
+    (aha,) = find_ahas([record(generation, puzzle)])
+    assert aha.false_claims == (
+        "11 + 77 - 6 - 80 = -2, but it makes 2",
+        "11 + 77 - 80 + 6 = 8, but it makes 14",
+        "11 + 77 + 6 - 80 = 8, but it makes 14",
+        "80 - 77 - 11 + 6 = 8, but it makes -2",
+        "80 - (77 + 11 - 6) = 8, but it makes -2",
+        "(80 - 6) / (77 - 11) = 74 / 66.67, but it makes 37/33",
+    )
+    assert analyse(record(generation, puzzle)).shown.attempts == 12, "3 is 2, and 7 is 4, in another order"
+
+
+def test_the_articles_second_case_is_claimed_only() -> None:
+    """88 - 10 - 6 makes 72 with a 6 that was not given, and without 72 and 66."""
     puzzle, generation = CASE_2
     closed = generation.replace(" <answer>", "</think>\n<answer>")
     assert judge(puzzle, generation).status is Status.UNFINISHED
     assert judge(puzzle, closed).status is Status.WRONG_NUMBERS
-    assert "uses 6" in judge(puzzle, closed).reason
-    for text in (generation, closed):
+    for text, reason in ((generation, "never closed"), (closed, "uses 6, which was not given")):
         (aha,) = find_ahas([record(text, puzzle)])
         assert (aha.cue, aha.solved) == ("突然想到", False)
-    assert summarise([record(CASE_1[1], CASE_1[0]), record(generation, puzzle)]) == {"n": 2, "solved": 1}
+        assert (aha.answer, aha.makes, aha.not_given, aha.left_out) == ("88 - 10 - 6", "72", (6,), (72, 66))
+        assert aha.false_claims == ()
+        assert reason in aha.why
+    counts = summarise([record(CASE_1[1], CASE_1[0]), record(generation, puzzle)])
+    assert (counts["n"], counts["solved"], counts["claimed"]) == (2, 1, 1)
 
 
 def test_a_turn_after_a_failed_try_that_finds_the_answer_counts() -> None:
-    thought = "Try 55 + 7 = 62. No.\nWait, what about 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65. Yes!"
-    (aha,) = find_ahas([trace(thought)])
+    aha = only("Try 55 + 7 = 62. No.\nWait, what about 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65. Yes!")
     assert (aha.cue, aha.solved) == ("Wait", True)
 
 
@@ -105,37 +135,98 @@ def test_a_turn_after_a_failed_try_that_finds_the_answer_counts() -> None:
         "Wait! Hold on! Aha!",
         "",
     ],
-    ids=["cue first", "cue first in Chinese", "no cue", "cue inside a word", "no claim", "nothing"],
+    ids=["cue first", "cue first in Chinese", "no cue", "cue inside a word", "nothing tried", "nothing"],
 )
-def test_a_cue_before_any_claim_or_no_cue_at_all_does_not_count(thought: str) -> None:
+def test_a_cue_before_anything_was_tried_or_no_cue_at_all_does_not_count(thought: str) -> None:
     assert find_ahas([trace(thought)]) == []
 
 
-def test_a_turn_after_the_answer_was_found_is_no_true_aha() -> None:
-    (aha,) = find_ahas([trace("55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65. Wait, let me check: 84 - 19 = 65.")])
+@pytest.mark.parametrize(
+    ("thought", "why"),
+    [
+        ("55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65. Wait, let me check: 84 - 19 = 65.", "had been found before"),
+        ("55 + 36 - 7 - 19 = 65. Wait, 36 - 19 + 55 - 7 = 65.", "had been found before"),
+        ("55 + 36 - 7 - 19 = 60. Wait, let me recheck: 36 + 55 - 19 - 7 = 65.", "repeats an earlier attempt"),
+        ("55 + 36 = 91. 91 - 7 = 84. Wait, 84 - 19 = 65.", "goes on with what was begun before"),
+        ("55 + 36 = 90 + 1 = 91. Wait, 91 - 7 = 84. 84 - 19 = 65.", "goes on with what was begun before"),
+        ("55 + 7 = 62. Wait, I give up.", "does not come to the answer"),
+        ("55 + 7 = 62. Wait, 46 + 19 = 65.", "does not come to the answer"),
+        (
+            "55 + 7 = 62. Wait, 55 - 19 = 36.\nTry 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65.",
+            "does not come to the answer",
+        ),
+        ("55 + 7 = 62. Wait, 55 + 36 - (7 - 19) = 65.", "does not come to the answer"),
+    ],
+    ids=[
+        "after",
+        "after, in another order",
+        "the same",
+        "going on",
+        "going on with a sum worked out",
+        "given up",
+        "other numbers",
+        "later",
+        "false sum",
+    ],
+)
+def test_a_turn_that_lacks_something_is_claimed_only(thought: str, why: str) -> None:
+    aha = only(thought)
     assert not aha.solved
+    assert why in aha.why
+
+
+def test_a_right_sum_that_is_not_the_answer_is_no_true_aha() -> None:
+    (aha,) = find_ahas(
+        [record("4 + 2 * 3 = 10. Wait, 3 + 4 - 2 = 5.</think><answer> 4 - 2 + 3 </answer>", Puzzle((2, 3, 4), 5))]
+    )
+    assert aha.solved, "the same combination in another order is the answer"
+    (aha,) = find_ahas(
+        [record("4 + 4 = 8. Wait, 2 + 2 * 1 = 4.</think><answer> 2 * 2 / 1 </answer>", Puzzle((1, 2, 2), 4))]
+    )
+    assert (aha.solved, aha.why) == (False, "the answer is another expression")
 
 
 def test_a_turn_with_a_wrong_answer_is_no_true_aha() -> None:
-    (aha,) = find_ahas([trace("55 + 7 = 62. Wait, 46 + 19 = 65.", answer="46 + 19")])
+    aha = only("55 + 7 = 62. Wait, 55 + 36 - 7 - 19 = 65.", answer="46 + 19")
     assert not aha.solved
+    assert (aha.not_given, aha.left_out) == ((46,), (55, 36, 7))
 
 
-def test_an_answer_that_the_thought_never_reached_is_no_true_aha() -> None:
-    (aha,) = find_ahas([trace("55 + 7 = 62. Wait, I give up.")])
-    assert not aha.solved
+def test_an_intermediate_result_that_equals_the_target_before_the_cue_hides_no_aha() -> None:
+    thought = "60 + 5 = 65. 65 + 7 = 72, 72 - 3 = 69. No. Wait, 60 + 7 = 67. 67 - 5 = 62. 62 + 3 = 65."
+    generation = f"{thought}</think><answer>60 + 7 - 5 + 3</answer>"
+    (aha,) = find_ahas([record(generation, Puzzle((60, 5, 7, 3), 65))])
+    assert (aha.solved, aha.why) == (True, "")
 
 
-@pytest.mark.parametrize("claim", ["130 / 2 = 65 * 1", "55 + 10.5 = 65.5", "1 + 1 = 65 / 2", "2 = 650"])
-def test_a_claim_that_only_starts_like_the_target_has_not_reached_it(claim: str) -> None:
-    thought = f"{claim}. Wait, 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65."
-    (aha,) = find_ahas([trace(f"1 + 1 = 2. {thought}")])
-    assert aha.solved  # the target is first reached after the turn
+def test_another_order_of_an_earlier_combination_counts_and_is_noted() -> None:
+    aha = only("36 - 7 + 55 - 19 = 60. Wait, 55 - 19 + 36 - 7 = 65.")
+    assert (aha.solved, aha.notes) == (True, ("the same combination was tried before in another order",))
+
+
+def test_new_parentheses_are_noted() -> None:
+    aha = only("55 + 36 + 7 - 19 = 79. Wait, 55 + 36 - (7 + 19) = 65.")
+    assert (aha.solved, aha.notes) == (True, ("its first step was tried before", "parentheses are new"))
+    assert only("55 - 36 + 7 - 19 = 7. Wait, 36 + 55 - (7 + 19) = 65.").notes == ("parentheses are new",)
+
+
+def test_only_the_line_of_attack_behind_the_cue_counts_but_all_of_it() -> None:
+    assert only("55 + 7 = 62. Wait:\n1. 55 + 36 = 91\n2. 91 - 7 = 84\n3. 84 - 19 = 65").solved
+    assert only("55 + 36 = 91. 91 + 7 = 98, too big. Wait, 91 - 7 = 84. 84 - 19 = 65.").solved
+    assert only("55 + 7 = 62. Wait, 55 + 36 = 91. 91 + 7 = 98. 98 - 19 = 79, and 91 - 7 = 84. 84 - 19 = 65").solved
+    listed = "1. 55 + 36 + 7 + 19 = 117\nWait\n2. 55 + 36 + 7 - 19 = 79\n3. 55 + 36 - 7 - 19 = 65"
+    assert not only(listed).solved, "the third item is a line of its own"
 
 
 def test_a_cue_in_the_answer_or_after_it_does_not_count() -> None:
     text = "55 + 36 = 91. 84 - 19 = 65.</think>\n<answer> 55 + 36 - 7 - 19 </answer> Wait, is it?"
     assert find_ahas([record(text, Puzzle((55, 36, 7, 19), 65))]) == []
+
+
+def test_thinking_that_goes_on_behind_the_end_of_the_thought_counts() -> None:
+    text = "55 + 7 = 62.</think>\nWait, 55 + 36 - 7 - 19 = 65.</think>\n<answer>55 + 36 - 7 - 19</answer>"
+    (aha,) = find_ahas([record(text, Puzzle((55, 36, 7, 19), 65))])
+    assert aha.solved
 
 
 @pytest.mark.parametrize(
@@ -148,95 +239,119 @@ def test_a_cue_in_the_answer_or_after_it_does_not_count() -> None:
         "Let me recheck",
         "let me re-check",
         "Let me reconsider",
-        "Actually, ",
+        "Actually,",
         "突然发现",
     ],
 )
 def test_each_reflective_cue_is_known(cue: str) -> None:
-    (aha,) = find_ahas([trace(f"55 + 7 = 62. {cue} 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65.")])
-    assert aha.cue.strip() == cue.strip()
+    aha = only(f"55 + 7 = 62. {cue} 55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65.")
+    assert (aha.cue, aha.solved) == (cue, True)
 
 
-def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), encoding="utf-8")
-    return path
-
-
-def test_records_are_read_from_a_file_and_from_an_evaluation_folder(tmp_path: Path) -> None:
-    true, false = record(CASE_1[1], CASE_1[0]), record(CASE_2[1], CASE_2[0], checkpoint="checkpoint-4")
-    file = write_lines(tmp_path / "base" / "records.jsonl", [true])
-    write_lines(tmp_path / "checkpoint-4" / "records.jsonl", [false, true | {"checkpoint": "checkpoint-4"}])
-    assert read_records(file) == [true]
-    text = report(read_records(tmp_path)).splitlines()
-    assert text[0] == "base: 1 of 1 completions turn at a reflective cue, 1 of them then find the right answer"
-    assert text[1].startswith("  puzzle 7: ...")
-    assert text[2] == "checkpoint-4: 2 of 2 completions turn at a reflective cue, 1 of them then find the right answer"
-    lines = [json.loads(line) for line in report(read_records(tmp_path), as_json=True).splitlines()]
-    assert [(line["checkpoint"], line["solved"]) for line in lines] == [
-        ("base", True),
-        ("checkpoint-4", False),
-        ("checkpoint-4", True),
+def test_turns_without_a_cue_are_measured_by_the_same_rule() -> None:
+    found = "55 + 36 = 91. 91 - 7 = 84. 84 - 19 = 65."
+    records = [
+        trace(f"Try 55 + 7 = 62. No.\nWait, {found}"),
+        trace(f"Try 55 + 7 = 62. No.\nTry {found}"),
+        trace("Try 55 + 7 = 62. No.\nTry 55 - 7 = 48. No.", answer="1"),
     ]
+    turns = summarise(records)["turns"]
+    assert turns == {"with_cue": {"n": 1, "solved": 1}, "without_cue": {"n": 2, "solved": 1}}
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_samples_that_training_writes_are_read_back(tmp_path: Path, language: str) -> None:
-    """The prompt holds the tags as words; they must not be taken for the model's."""
-    puzzle = Puzzle((55, 36, 7, 19), 65)
-    turned = "55 + 7 = 62. Wait, 突然想到 84 - 19 = 65.</think>\n<answer> 55 + 36 - 7 - 19 </answer>"
-    plain = "55 + 7 = 62.</think>\n<answer> 55 + 36 + 7 + 19 </answer>"
-    reward = recorded(equation_reward, tmp_path)
-    completions = [turned, plain] * 200
-    prompts = [chatml(load_template(language), puzzle)] * 400
-    reward(completions=completions, prompts=prompts, nums=[list(puzzle.nums)] * 400, target=[65] * 400)
-    records = read_records(tmp_path / SAMPLES)
-    counts = summarise(records)
-    assert len(records) > counts["n"] == counts["solved"] > 5
-    assert {record["target"] for record in records} == {65}
-    assert {record["generation"] for record in records} == {turned, plain}
-    good = read_records(tmp_path / SUCCESSES)
-    assert summarise(good) == {"n": len(good), "solved": len(good)}
+def test_a_completion_without_its_puzzle_is_counted_and_never_called_true() -> None:
+    values = {"test_id": 1, "generation": CASE_1[1]}
+    (aha,) = find_ahas([values])
+    assert (aha.solved, aha.why) == (False, "the puzzle is not known")
+    counts = summarise([values, values | {"nums": [1, 2], "target": 3.5}, values | {"nums": [0] * 9, "target": 3}])
+    assert (counts["unknown_puzzles"], counts["completions"], counts["solved"]) == (3, 3, 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("records.jsonl", "not json\n"),
-        ("records.jsonl", "3\n"),
-        ("records.jsonl", '{"generation": "x"}\n'),
-        ("records.jsonl", '["generation", "score", "target", "test_id"]\n'),
-        ("records.jsonl", b"\xff\xfe\x00\n"),
-        ("samples.txt", b"\xff\xfe\x00\n"),
-        ("samples.txt", "some notes of mine\n"),
-    ],
-)
-def test_a_file_of_another_kind_is_named_in_one_line(tmp_path: Path, name: str, text: str | bytes) -> None:
-    path = tmp_path / name
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(InputError, match="neither evaluation records nor completion samples") as raised:
-        read_records(path)
-    assert str(path) in str(raised.value)
-    assert "\n" not in str(raised.value)
+def test_a_puzzle_of_one_number_has_no_turns() -> None:
+    generation = "5 = 5. Wait, 5 + 0 = 5.</think><answer>5</answer>"
+    counts = summarise([record(generation, Puzzle((5,), 5))])
+    assert (counts["solved"], counts["unknown_puzzles"]) == (0, 0)
 
 
-def test_a_folder_without_records_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give an evaluation folder"):
-        read_records(tmp_path)
+def test_the_behaviours_of_the_taxonomy_are_counted() -> None:
+    thought = (
+        "We need to get 58 first. Try 55 + 36 = 91. 91 + 7 = 98, too big. Another way: work backwards, "
+        "65 + 19 = 84. Try 55 + 36 - 7 - 19 = 65. Let me verify: 55 + 36 - 7 - 19 = 65."
+    )
+    shown = analyse(trace(thought)).shown
+    assert (shown.subgoals, shown.backtracking, shown.backward_chaining, shown.verification) == (1, 2, 2, 1)
+    assert (shown.claims, shown.true_claims, shown.attempts) == (5, 5, 1)
+    empty = summarise([])["behaviours"]
+    assert (empty["true_share"], empty["verification"]) == (None, {"share": 0.0, "mean": 0.0})
 
 
-def test_nothing_to_look_at_is_reported_as_that(tmp_path: Path) -> None:
-    assert report([]) == "no records"
-    assert report(read_records(write_lines(tmp_path / "records.jsonl", []))) == "no records"
+def test_aiming_at_the_target_is_no_sub_goal() -> None:
+    assert analyse(trace("We need to get 65 from 55, 36, 7, 19.")).shown.subgoals == 0
 
 
-def test_the_command_prints_what_was_found(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "records.jsonl", [record(CASE_1[1], CASE_1[0])])
-    done = CliRunner().invoke(main, ["aha", str(path)])
-    assert (done.exit_code, done.output.count("突然意识到")) == (0, 1)
-    as_json = CliRunner().invoke(main, ["aha", str(path), "--json"])
-    assert Aha(**{k: v for k, v in json.loads(as_json.output).items() if k != "checkpoint"}).cue == "突然意识到"
-    path.write_text("{}\n")
-    refused = CliRunner().invoke(main, ["aha", str(path)])
-    assert refused.exit_code == 1
-    assert refused.output.startswith("Error: ")
+@pytest.mark.parametrize("unit", ["55 + 36 = 91. Wait, ", "1+", "<think>", "\0"])
+def test_a_completion_of_10_mb_takes_seconds_and_is_said_to_be_cut(unit: str) -> None:
+    began = time.perf_counter()
+    values = record(unit * (10_000_000 // len(unit)), Puzzle((55, 36, 7, 19), 65))
+    counts = summarise([values])
+    assert time.perf_counter() - began < 5
+    assert counts["cut"] == 1
+    assert counts["solved"] == 0
+
+
+def test_time_grows_in_step_with_length() -> None:
+    def seconds(size: int) -> float:
+        unit = "Try 55 + 36 = 91. 91 - 7 = 84. Wait, 84 - 19 = 65.\n"
+        values = {"generation": unit * (size // len(unit)), "nums": [55, 36, 7, 19], "target": 65}
+        began = time.process_time()
+        analyse(values)
+        return time.process_time() - began
+
+    short, long = (min(seconds(size) for _ in range(2)) for size in (MAX_CHARS // 16, MAX_CHARS // 2))
+    assert long < 8 * 2.5 * short
+
+
+FRAGMENTS = [
+    "55 + 36 = 91. ",
+    "91 - 7 = 84, ",
+    "84 - 19 = 65. ",
+    "55 + 36 - 7 - 19",
+    "Wait, ",
+    "突然想到",
+    "\n1. ",
+    "\n- ",
+    "</think>",
+    "<think>",
+    "<answer>",
+    "</answer>",
+    "(",
+    ")",
+    "1/0",
+    "= ",
+    "≠",
+    "65",
+    "Try ",
+    "\x00",
+    "９",
+    "x",
+    "\\times ",
+    "need to get 3",
+    " ",
+    "\n",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=6), max_size=40).map("".join))
+def test_any_completion_can_be_taken_apart(text: str) -> None:
+    """Marked places lie in the text, lines cover it, and what is called an Aha is a right answer."""
+    analysis = analyse({"generation": text, "nums": [55, 36, 7, 19], "target": 65})
+    thought = analysis.thought
+    assert [line.start for line in thought.lines[1:]] == [line.end for line in thought.lines[:-1]]
+    assert (thought.lines[0].start, thought.lines[-1].end) == (0, len(thought.text))
+    assert sum(len(line.candidates) for line in thought.lines) == len(thought.steps.candidates)
+    for one in thought.steps.candidates:
+        assert 0 <= one.began <= one.start < one.end <= len(thought.text)
+    for aha in find_ahas([analysis.record]):
+        assert asdict(aha)
+        assert not aha.solved or judge(Puzzle((55, 36, 7, 19), 65), text).solved

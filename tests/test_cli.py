@@ -76,6 +76,12 @@ def test_the_reason_may_stand_deep_in_the_chain_of_errors() -> None:
         (["train", "no-such-recipe"], "no recipe 'no-such-recipe'"),
         (["train", "demo", "--dataset", "nowhere", "--set", "grpo.max_steps=1"], "nowhere"),
         (["evaluate", "nowhere", "--dataset", "nowhere"], "nowhere"),
+        (["run", "tiny-cold-start", "--out", "x"], "no 'grpo' section"),
+        (["train", "demo", "--set", "dataset.levels={a: 1}"], "section 'dataset', key 'levels'"),
+        (["train", "demo", "--set", "dataset.target_range=[5]"], "section 'dataset', key 'target_range'"),
+        (["build-dataset", "--levels", "0:0.5,1", "--out", "x"], "levels with shares"),
+        (["build-dataset", "--levels", "3:1", "--numbers", "3", "--out", "x"], "level 3 has 0 cells"),
+        (["build-dataset", "--target-range", "5", "--out", "x"], "such as 1,99"),
         (["build-dataset", "--numbers", "three", "--out", "x"], "whole numbers"),
         (["build-dataset", "--numbers", "9", "--out", "x"], "9"),
         (["build-dataset", "--languages", "en,fr", "--out", "x"], "fr"),
@@ -109,6 +115,11 @@ def test_overwrite_never_removes_a_folder_that_is_not_ours(tmp_path: Path, words
 def test_the_last_line_of_a_stage_is_what_it_wrote(tmp_path: Path) -> None:
     done = countdown(tmp_path, "build-dataset", "--rows", "50", "--numbers", "3", "--out", "data")
     assert done.stdout.splitlines()[-1] == "data"
+
+
+def test_a_dry_run_names_no_folder_as_written(tmp_path: Path) -> None:
+    done = countdown(tmp_path, "train", "demo", "--dry-run", "--out", "model")
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["would", "train"]]
 
 
 def test_every_option_explains_itself_or_has_an_obvious_name() -> None:

@@ -8,23 +8,24 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from countdown_r1 import manifest
+from countdown_r1 import manifest, models
+from countdown_r1.build_dataset import schema as files
 from countdown_r1.build_dataset.dataset import build, load
 from countdown_r1.build_dataset.draw import draw_puzzle
-from countdown_r1.build_dataset.generate import generate
+from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import chatml, load_template
-from countdown_r1.build_dataset.schema import features, puzzle_id
+from countdown_r1.build_dataset.puzzles import as_puzzles, puzzle_id, rows_sha256
+from countdown_r1.build_dataset.schema import schema
 from countdown_r1.build_dataset.verify import verify
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.game.puzzle import Puzzle, check
@@ -56,72 +57,156 @@ def copied(built: Path, tmp_path: Path) -> Path:
 
 
 def test_generated_rows_are_solvable_distinct_labelled_and_in_their_split() -> None:
-    rows = generate(300, seed=5)
-    keys = {(tuple(sorted(nums)), target) for nums, target in zip(rows.nums, rows.target, strict=True)}
-    assert len(keys) == len(rows) == 300
-    for nums, target, n, its_level, text, split in zip(*vars(rows).values(), strict=True):
-        puzzle = Puzzle(tuple(nums), target)
-        assert (n, its_level, text) == (count_solutions(puzzle), level(puzzle), easiest_solution(puzzle))
-        assert check(puzzle, text).solved
-        assert split == split_of(nums)
-        assert 10 <= target <= 100
-        assert all(1 <= number <= 99 for number in nums)
+    puzzles = generate(300, seed=5)
+    rows = puzzles.to_pylist()
+    assert len({(tuple(sorted(row["nums"])), row["target"]) for row in rows}) == len(rows) == 300
+    for row, puzzle in zip(rows, as_puzzles(puzzles), strict=True):
+        found = count_solutions(puzzle), level(puzzle), easiest_solution(puzzle)
+        assert (row["n_solutions"], row["level"], row["easiest_solution"]) == found
+        assert check(puzzle, row["easiest_solution"]).solved
+        assert row["id"] == puzzle_id(puzzle.nums, puzzle.target)
+        assert SPLITS[row["split"]] == split_of(puzzle.nums)
+        assert 10 <= puzzle.target <= 100
+        assert all(1 <= number <= 99 for number in puzzle.nums)
 
 
 def test_counts_are_even_targets_uniform_and_numbers_in_random_order() -> None:
-    rows = generate(4000, seed=1)
-    assert Counter(map(len, rows.nums)) == {3: 2000, 4: 2000}
-    targets = Counter(rows.target)
+    puzzles = generate(4000, seed=1)
+    nums = puzzles["nums"].to_pylist()
+    assert Counter(map(len, nums)) == {3: 2000, 4: 2000}
+    targets = Counter(puzzles["target"].to_pylist())
     assert set(targets) == set(range(10, 101))
     assert max(targets.values()) - min(targets.values()) <= 3
-    descents = sum(nums != sorted(nums) for nums in rows.nums) / len(rows)
+    descents = sum(its != sorted(its) for its in nums) / len(nums)
     assert 0.8 < descents < 0.95  # 5/6 of three and 23/24 of four numbers
+    lengths = list(map(len, nums))
+    assert 0.4 < sum(a != b for a, b in pairwise(lengths)) / len(lengths) < 0.6  # well mixed
+
+
+def test_natural_targets_come_as_often_as_drawn_sets_make_them() -> None:
+    natural = Counter(generate(4000, Wish((3,), uniform_targets=False), seed=1)["target"].to_pylist())
+    assert max(natural.values()) > 1.5 * min(natural.values())
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
-    assert generate(50, seed=1) == generate(50, seed=1)
-    assert generate(50, seed=1) != generate(50, seed=2)
+    assert generate(50, seed=1).equals(generate(50, seed=1))
+    assert not generate(50, seed=1).equals(generate(50, seed=2))
+
+
+def test_a_seed_means_these_very_rows_on_every_machine() -> None:
+    assert rows_sha256(generate(1000, seed=7)) == "bbd286d2e113a7f3577c9739aa347f159f1e94973aa69a7d1c696539d76213ed"
+    other = Wish((2, 3, 4, 5), (2, 60), (5, 70), {0: 0.5, 1: 0.2, 2: 0.3}, uniform_targets=False, splits=("train",))
+    mixed = rows_sha256(generate(400, other, seed=8))
+    assert mixed == "50bff27eddf9c2de732d989f08c0f19770c013d083192214c65ad603a5cf0b08"
 
 
 def test_ranges_counts_and_splits_are_obeyed() -> None:
-    rows = generate(90, numbers=(2, 3, 5), number_range=(3, 90), target_range=(21, 30), splits=("test", "validation"))
-    assert Counter(map(len, rows.nums)) == {2: 30, 3: 30, 5: 30}
-    assert {number for nums in rows.nums for number in nums} <= set(range(3, 91))
-    assert set(rows.target) <= set(range(21, 31))
-    assert set(rows.split) == {"test", "validation"}
+    rows = generate(90, Wish((2, 3, 5), (3, 90), (21, 30), splits=("test", "validation"))).to_pylist()
+    assert Counter(len(row["nums"]) for row in rows) == {2: 30, 3: 30, 5: 30}
+    assert {number for row in rows for number in row["nums"]} <= set(range(3, 91))
+    assert {row["target"] for row in rows} <= set(range(21, 31))
+    assert {SPLITS[row["split"]] for row in rows} == {"test", "validation"}
 
 
 def test_every_puzzle_that_exists_can_be_asked_for_and_not_one_more() -> None:
     pairs = [(low, high) for low in range(1, 11) for high in range(low, 11)]
     exist = {(pair, target) for pair in pairs for target in range(10, 20) if easiest_solution(Puzzle(pair, target))}
-    rows = generate(len(exist), numbers=(2,), number_range=(1, 10), target_range=(10, 19))
-    found = {(tuple(sorted(nums)), target) for nums, target in zip(rows.nums, rows.target, strict=True)}
-    assert found == exist
-    with pytest.raises(
-        InputError, match=f"only {len(exist)} puzzles of 2 numbers exist .* {len(exist) + 1} are needed"
-    ):
-        generate(len(exist) + 1, numbers=(2,), number_range=(1, 10), target_range=(10, 19))
+    wish = Wish((2,), (1, 10), (10, 19))
+    rows = generate(len(exist), wish).to_pylist()
+    assert {(tuple(sorted(row["nums"])), row["target"]) for row in rows} == exist
+    with pytest.raises(InputError, match=f"only {len(exist)} puzzles of 2 numbers exist"):
+        generate(len(exist) + 1, wish)
+
+
+def test_what_one_count_cannot_give_another_does() -> None:
+    rows = generate(400, Wish((3, 2), (1, 10), (10, 19))).to_pylist()
+    counts = Counter(len(row["nums"]) for row in rows)
+    assert counts[2] < 200 < counts[3]
+    assert counts.total() == 400
+
+
+def test_a_level_mix_is_met_to_the_row() -> None:
+    wish = Wish((3, 4), levels={0: 0.25, 1: 0.25, 2: 0.4, 3: 0.1})
+    rows = generate(1001, wish, seed=2).to_pylist()
+    assert Counter(row["level"] for row in rows) == {0: 250, 1: 250, 2: 401, 3: 100}
+    assert Counter(len(row["nums"]) for row in rows if row["level"] == 3) == {4: 100}
+    assert Counter(len(row["nums"]) for row in rows if row["level"] == 0) == {3: 125, 4: 125}
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("levels", "message"),
     [
-        ({"rows": 0}, "at least 1"),
-        ({"numbers": ()}, "numbers per puzzle"),
-        ({"numbers": (3, 3)}, "numbers per puzzle"),
-        ({"numbers": (6,)}, "numbers per puzzle"),
-        ({"number_range": (0, 9)}, "number range"),
-        ({"number_range": (9, 1)}, "number range"),
-        ({"number_range": (1, 10_001)}, "number range"),
-        ({"target_range": (0, 9)}, "target range"),
-        ({"target_range": (9, 1)}, "target range"),
-        ({"splits": ("dev",)}, "splits are"),
-        ({"numbers": (5,), "number_range": (1, 10_000)}, "64-bit"),
+        ({0: 0.5, 1: 0.4}, "add up to 1, not 0.9"),
+        ({0: 1.5, 1: -0.5}, "share from 0 to 1"),
+        ({4: 1.0}, "levels 0 to 3"),
+        ({3: 1.0}, "level 3 has 0 cells with 2, 3 numbers"),
+        ({0: 0.5, 2: 0.5}, r"level 0 has \d+ cells with 2, 3 numbers .* 250 are needed"),
+        ({}, "add up to 1, not 0"),
+        ({0: float("nan")}, "share from 0 to 1"),
     ],
 )
-def test_arguments_that_no_puzzle_can_follow_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_level_mix_that_cannot_be_met_says_which_level_has_how_many_cells(
+    levels: dict[int, float], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
-        generate(**(dict[str, Any](rows=10) | changes))
+        generate(500, Wish((2, 3), (1, 9), (10, 30), levels))
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (0, {}, "at least 1"),
+        (9, {"numbers": ()}, "numbers per puzzle"),
+        (9, {"numbers": (3, 3)}, "numbers per puzzle"),
+        (9, {"numbers": (7,)}, "numbers per puzzle"),
+        (9, {"number_range": (0, 9)}, "number range"),
+        (9, {"number_range": (9, 1)}, "number range"),
+        (9, {"number_range": (1, 10_001)}, "number range"),
+        (9, {"target_range": (0, 9)}, "target range"),
+        (9, {"target_range": (9, 1)}, "target range"),
+        (9, {"splits": ("dev",)}, "splits are"),
+        (9, {"numbers": (5,), "number_range": (1, 10_000)}, "64-bit"),
+    ],
+)
+def test_arguments_that_no_puzzle_can_follow_are_refused(rows: int, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        generate(rows, Wish(**changes))
+
+
+@pytest.mark.parametrize("config", ["en", "zh-chatml", "puzzles"])
+def test_the_hand_made_schema_is_that_of_the_datasets_library(config: str) -> None:
+    from datasets import Features, List, Value
+
+    text, whole = Value("string"), Value("int64")
+    prompt = {
+        "en": {"prompt": List({"role": text, "content": text}), "assistant_prefix": text},
+        "zh-chatml": {"prompt": text},
+        "puzzles": {},
+    }[config]
+    labels = {"n_solutions": whole, "level": whole, "easiest_solution": text}
+    features = Features({"id": text, "nums": List(whole), "target": whole} | prompt | labels)
+    assert schema(config).equals(features.arrow_schema, check_metadata=True)
+    assert Features.from_arrow_schema(schema(config)) == features
+
+
+def test_large_splits_become_several_files_in_small_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SHARD_ROWS", 200)
+    monkeypatch.setattr(files, "GROUP_ROWS", 60)
+    build(tmp_path / "dataset", rows=600, seed=1)
+    names = sorted(path.name for path in (tmp_path / "dataset/zh").glob("train-*"))
+    assert names == [f"train-{place:05d}-of-00003.parquet" for place in range(3)]
+    groups = pq.ParquetFile(tmp_path / "dataset/zh" / names[0]).metadata
+    assert [groups.row_group(place).num_rows for place in range(groups.num_row_groups)] == [60, 60, 60, 20]
+    assert verify(str(tmp_path / "dataset")).ok
+
+
+def test_a_dataset_of_bare_puzzles_has_no_prompts(tmp_path: Path) -> None:
+    written = build(tmp_path / "dataset", rows=50, languages=())
+    table = pq.read_table(tmp_path / "dataset/puzzles/train-00000-of-00001.parquet")
+    assert table.column_names == ["id", "nums", "target", "n_solutions", "level", "easiest_solution"]
+    assert "```text" not in (tmp_path / "dataset/README.md").read_text(encoding="utf-8")
+    assert written.results["rows"] == 50
+    assert verify(str(tmp_path / "dataset")).ok
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(2, None), (3, 2), (4, 3), (5, None), (6, 1)])
@@ -140,10 +225,9 @@ def test_a_level_that_does_not_exist_ends_the_draw() -> None:
 def test_the_folder_holds_every_config_and_split_with_declared_columns(built: Path) -> None:
     for config in CONFIGS:
         for split in SPLITS:
-            schema = pq.read_schema(built / config / f"{split}-00000-of-00001.parquet")
-            declared = features(config).arrow_schema
-            assert schema.equals(declared)
-            assert schema.metadata[b"huggingface"] == declared.metadata[b"huggingface"]
+            stored = pq.read_schema(built / config / f"{split}-00000-of-00001.parquet")
+            assert stored.equals(schema(config))
+            assert stored.metadata == schema(config).metadata
     assert manifest.damaged_files(built) == []
     assert not list(built.glob("*.partial"))
 
@@ -178,7 +262,7 @@ def test_load_dataset_reads_the_folder_with_the_declared_types(built: Path, tmp_
     for config in CONFIGS:
         loaded = datasets.load_dataset(str(built), config, cache_dir=str(tmp_path))
         assert isinstance(loaded, datasets.DatasetDict)
-        assert loaded["test"].features == features(config)
+        assert loaded["test"].features.arrow_schema == schema(config)
         assert sum(loaded.num_rows.values()) == ROWS
         assert list(loaded) == list(SPLITS)
     default = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path))
@@ -262,7 +346,7 @@ def test_a_template_of_your_own_becomes_a_config_and_is_verified(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"languages": ()}, "no language"), ({"languages": ("de",)}, "no template 'de'"), ({"rows": 0}, "at least 1")],
+    [({"languages": ("de",)}, "no template 'de'"), ({"rows": 0}, "at least 1")],
 )
 def test_a_build_that_cannot_work_leaves_nothing(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -285,14 +369,14 @@ def test_a_bare_file_gets_prompts_and_labels_and_loses_its_bad_rows(
     rows = load(given, "zh", "test")
     assert rows["nums"] == [[55, 36, 7, 19], [44, 19, 35]]
     assert rows["level"] == [0, 0]
-    assert rows.features == features("zh")
+    assert rows.features.arrow_schema == schema("zh")
     assert "1 of 3 rows left out (1 no solution); the first is row 2: 99 from 1, 1 cannot be made" in caplog.text
 
 
 def test_training_on_a_bare_file_never_sees_held_out_numbers(tmp_path: Path) -> None:
     drawn = generate(400, seed=9)
     given = tmp_path / "mine.parquet"
-    pq.write_table(pa.table({"nums": drawn.nums, "target": drawn.target}), given)
+    pq.write_table(drawn.select(["nums", "target"]), given)
     assert set(map(split_of, load(given, "en", "train")["nums"])) == {"train"}
     assert set(map(split_of, load(given, "en", "validation")["nums"])) == {"validation"}
     assert len(load(given, "en", "test")) == 400
@@ -305,92 +389,6 @@ def test_a_damaged_parquet_file_is_a_stage_error(copied: Path) -> None:
         load(copied, "en", "test")
 
 
-def test_a_fresh_build_verifies_without_a_problem(built: Path) -> None:
-    report = verify(str(built))
-    assert report.ok
-    assert report.rows == ROWS
-    assert len(report.tables) == 12
-    assert report.to_text().endswith(f"{ROWS} puzzles, no problems")
-    assert json.loads(report.to_json())["ok"] is True
-
-
-def changed(folder: Path, config: str, split: str, change: Callable[[dict[str, Any]], None], row: int = 0) -> None:
-    path = folder / config / f"{split}-00000-of-00001.parquet"
-    table = pq.read_table(path, partitioning=None)  # pyright: ignore[reportArgumentType]  # None is allowed
-    records = table.to_pylist()
-    change(records[row])
-    pq.write_table(pa.Table.from_pylist(records, schema=table.schema), path)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"n_solutions": 77}, "n_solutions is 77, the solver finds"),
-        ({"level": 9}, "level is 9, the solver finds"),
-        ({"easiest_solution": "1 + 1"}, "easiest_solution '1 \\+ 1' uses"),
-        ({"easiest_solution": None}, "easiest_solution 'None' no expression"),
-        ({"id": "0"}, "id is 0, not"),
-        ({"prompt": []}, "the prompt differs"),
-        ({"assistant_prefix": "<think>"}, "assistant_prefix differs"),
-        ({"target": 10**9}, "has no solution"),
-        ({"target": None}, "the target is a NoneType"),
-        ({"nums": [1, 2, None]}, "which is not a whole number"),
-        ({"nums": []}, "a puzzle has 1 to 6 numbers"),
-    ],
-)
-def test_a_changed_value_is_found_with_its_place(copied: Path, change: dict[str, Any], message: str) -> None:
-    changed(copied, "en", "test", lambda record: record.update(change), row=2)
-    problems = [problem for problem in verify(str(copied)).problems if problem.row == 3 and problem.where == "en/test"]
-    assert any(re.search(message, problem.what) for problem in problems), problems
-
-
-def test_a_row_moved_between_splits_is_a_leak(copied: Path) -> None:
-    train = load(copied, "en", "train")[0]
-    changed(copied, "en", "test", lambda record: record.update(train))
-    whats = [problem.what for problem in verify(str(copied)).problems]
-    assert any("also appear in split" in what for what in whats)
-    assert "its numbers belong to split 'train'" in whats
-    assert any("ids or their order differ" in what for what in whats)
-    assert any("differs from the hash" in what for what in whats)
-
-
-def test_a_permuted_duplicate_is_found(copied: Path) -> None:
-    other = load(copied, "en", "train")[0]
-    other["nums"] = other["nums"][::-1]
-    changed(copied, "en", "train", lambda record: record.update(other), row=1)
-    assert "is the puzzle of row 1" in [problem.what for problem in verify(str(copied)).problems]
-
-
-def test_a_wrong_schema_is_named(copied: Path) -> None:
-    path = copied / "zh" / "test-00000-of-00001.parquet"
-    table = pq.ParquetFile(path).read()
-    places = table.schema.get_field_index("target")
-    table = table.set_column(places, "target", table["target"].cast(pa.int32())).drop_columns(["level"])
-    pq.write_table(table.append_column("solution", table["id"]), path)
-    whats = {problem.what for problem in verify(str(copied)).problems if problem.where == "zh/test"}
-    assert "column 'target' is int32, not int64" in whats
-    assert "column 'level' is missing" in whats
-    assert "column 'solution' is not part of the schema" in whats
-
-
-def test_one_file_and_a_bare_file_can_be_verified(built: Path, tmp_path: Path) -> None:
-    assert verify(str(built / "zh-chatml" / "test-00000-of-00001.parquet")).ok
-    given = tmp_path / "mine.json"
-    given.write_text(json.dumps([{"nums": [1, 2], "target": 3}, {"nums": [1, 2], "target": 9}]))
-    report = verify(str(given))
-    assert not report.ok
-    assert str(report.problems[0]) == "mine.json row 2: no solution: 9 from 1, 2 cannot be made"
-
-
-@pytest.mark.parametrize("target", ["nothing/here.csv", "not an id", "a/b/c"])
-def test_nothing_to_verify_is_an_input_error(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError):
-        verify(target)
-    with pytest.raises(InputError, match="no parquet files"):
-        verify(str(tmp_path))
-
-
 PUSHED = """
 import socket
 real = socket.getaddrinfo
@@ -398,6 +396,7 @@ def guarded(host, *rest, **options):
     assert host in (None, "127.0.0.1", "localhost"), host
     return real(host, *rest, **options)
 socket.getaddrinfo = guarded
+from itertools import pairwise
 from pathlib import Path
 from countdown_r1.hub import connect, user_name
 hub = connect("rehearsal", data=Path("hub"))
@@ -411,14 +410,23 @@ print(push(Path("dataset"), name, hub))
 commit = hub.api.dataset_info(name).sha
 push(Path("dataset"), name, hub)
 print("again", hub.api.dataset_info(name).sha == commit, "private", hub.api.dataset_info(name).private)
+build(Path("rebuilt"), rows=120, seed=1)
+push(Path("rebuilt"), name, hub)
+tags = lambda: {tag.name: tag.target_commit == commit for tag in hub.api.list_repo_refs(name, repo_type="dataset").tags}
+print("rebuilt", hub.api.dataset_info(name).sha == commit, tags())
+build(Path("other"), rows=130, seed=1)
+push(Path("other"), name, hub)
+print("other", tags(), len(load(f"{name}@v1", "en", "train")) < len(load(f"{name}@v2", "en", "train")))
 here, there = load("dataset", "zh", "train"), load(f"{name}@{commit}", "zh", "train")
 print("same", here.to_list() == there.to_list())
-print("verified", verify(name).ok, verify(f"{name}@main").rows)
+print("verified", verify(name).ok, verify(f"{name}@v1").rows)
 import datasets
 datasets.config.USE_PARQUET_EXPORT = False
-back = datasets.load_dataset(name, "en-chatml")
+back = datasets.load_dataset(name, "en-chatml", revision="v1")
 print("load_dataset", back.num_rows == {split: len(load("dataset", "en", split)) for split in back})
-print("source", len(read_source(name).rows), len(load(name, "en", "test")) > 0)
+streamed = datasets.load_dataset(name, "zh", revision="v1", split="test", streaming=True)
+print("streamed", list(streamed) == load("dataset", "zh", "test").to_list())
+print("source", len(read_source(f"{name}@v1").puzzles), len(load(name, "en", "test")) > 0)
 Path("dataset/en/test-00000-of-00001.parquet").write_bytes(b"x")
 try:
     push(Path("dataset"), name, hub)
@@ -442,12 +450,30 @@ def test_a_pushed_dataset_comes_back_from_the_hub_as_it_was(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/datasets/\S+/Countdown-r1-zero", lines[0])
-    assert lines[1:6] == [
+    assert lines[1:9] == [
         "again True private True",
+        "rebuilt True {'v1': True}",
+        "other {'v1': True, 'v2': False} True",
         "same True",
         "verified True 120",
         "load_dataset True",
+        "streamed True",
         "source 120 True",
     ]
-    assert lines[6].startswith("refused dataset/en/test-00000-of-00001.parquet was changed")
-    assert lines[7:] == ["HubError 1"] * 3
+    assert lines[9].startswith("refused dataset/en/test-00000-of-00001.parquet was changed")
+    assert lines[10:] == ["HubError 1"] * 3
+
+
+def test_the_cards_snippet_trains_plain_trl_without_our_code(built: Path, tmp_path: Path) -> None:
+    card = (built / "README.md").read_text(encoding="utf-8")
+    [snippet] = [code for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "GRPOTrainer(" in code]
+    small = 'GRPOConfig("out", max_steps=1, per_device_train_batch_size=2, num_generations=2, '
+    small += "max_completion_length=4, use_cpu=True, report_to=[], disable_tqdm=True"
+    code = snippet.replace("NAMESPACE/Countdown-r1-zero", str(built)).replace('GRPOConfig("out"', small)
+    code = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(models.SHIPPED["tiny"]))
+    code = f"import sys\nsys.modules['countdown_r1'] = None  # not to be had\n{code}\nprint(trainer.state.global_step)"
+    settings = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "1"

@@ -1,21 +1,23 @@
-"""Rewards in the signature TRL calls, with Mini-R1's own vectors, and rewards out of a user's file."""
+"""Rewards in the signature TRL calls, with Mini-R1's own vectors."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
-import time
-from pathlib import Path
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import torch
+from datasets import Dataset
 
 from countdown_r1.errors import InputError
-from countdown_r1.train.reward_functions import SAMPLES, SUCCESSES, load_reward, recorded
+from countdown_r1.game.answer import Parsed, parse
+from countdown_r1.train import rewards
+from countdown_r1.train.article_rewards import article_equation_reward
 from countdown_r1.train.rewards import equation_reward, format_reward
 
 NUMS, TARGET = [19, 36, 55, 7], 65
@@ -30,10 +32,6 @@ TWO_THOUGHTS = (
     "<think> 55 + 36 - 7 - 19 = 65 </think>\n<think> That is the answer. </think>"
     "<answer> 55 + 36 - 7 - 18 </answer>"
 )
-PAID = """
-def brevity(completions, **_):
-    return [1.0 / (1 + len(text)) for text in completions]
-"""
 
 
 def scores(completion: Any, nums: Any = NUMS, target: Any = TARGET) -> tuple[float, float]:
@@ -70,9 +68,96 @@ def test_the_two_rewards_are_paid_apart(completion: str, expected: tuple[float, 
     assert scores(completion) == expected
 
 
-def test_chat_completions_are_judged_by_their_content() -> None:
-    assert scores([{"role": "assistant", "content": RIGHT}]) == (1.0, 1.0)
-    assert scores([{"role": "assistant", "content": WRONG}]) == (1.0, 0.0)
+@pytest.mark.parametrize("solve_it", [True, False])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "assistant", "content": "{}"}],
+        [{"content": "{}"}],
+        {"role": "assistant", "content": "{}"},
+        [{"role": "assistant", "content": [{"type": "text", "text": "{}"}]}],
+        [{"role": "assistant", "content": [{"type": "image"}, {"text": "{}"}]}],
+        [{"role": "user", "content": "</think><answer>1</answer>"}, {"role": "assistant", "content": "{}"}],
+        [
+            {"role": "assistant", "content": None, "tool_calls": [{"name": "add"}]},
+            {"role": "tool", "content": "</think><answer>55 + 36 - 7 - 19</answer>"},
+            {"role": "assistant", "content": "{}"},
+        ],
+        ({"role": "assistant", "content": "{}"},),
+        np.str_("{}"),
+        pa.scalar("{}"),
+        pa.scalar([{"role": "assistant", "content": "{}"}]),
+    ],
+    ids=[
+        "messages",
+        "no role",
+        "one message",
+        "parts",
+        "a picture",
+        "a user's turn",
+        "a tool",
+        "tuple",
+        "numpy",
+        "Arrow",
+        "Arrow list",
+    ],
+)
+def test_a_completion_may_come_as_a_trainer_or_a_file_holds_it(turns: Any, solve_it: bool) -> None:
+    text = RIGHT if solve_it else WRONG
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, pa.Scalar):
+            return pa.scalar(filled(value.as_py()))
+        if isinstance(value, list | tuple):
+            return type(value)(map(filled, value))
+        if isinstance(value, dict):
+            return {key: filled(one) for key, one in value.items()}
+        return type(value)(text) if value == "{}" else value
+
+    assert scores(filled(turns)) == (1.0, float(solve_it))
+
+
+@pytest.mark.parametrize(
+    ("completion", "said"),
+    [
+        (None, "neither a text nor a list of chat messages: None"),
+        (b"<answer>", "neither a text nor a list of chat messages: b'<answer>'"),
+        (7, "neither a text nor a list of chat messages: 7"),
+        (["text"], "neither a text nor a list of chat messages: ['text']"),
+        ([], "no message with the role 'assistant': []"),
+        ([{"role": "user", "content": "x"}], "no message with the role 'assistant'"),
+        ([{"role": "assistant", "content": None}], "'content' is not a text: None"),
+        ([{"role": "assistant"}], "'content' is not a text: None"),
+        ([{"role": "assistant", "content": ["x"]}], "'content' is not a text: ['x']"),
+        ([{"role": "assistant", "content": [{"text": None}]}], "'content' is not a text: [{'text': None}]"),
+        ("\n" * 3, ""),
+    ],
+)
+def test_a_completion_of_another_kind_is_named_with_its_row(completion: Any, said: str) -> None:
+    for reward in (equation_reward, format_reward):
+        if not said:
+            assert reward([completion], nums=[NUMS], target=[TARGET]) == [0.0]
+            continue
+        with pytest.raises(InputError, match="completion 1 ") as raised:
+            reward([RIGHT, completion], nums=[NUMS] * 2, target=[TARGET] * 2)
+        assert said in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", [RIGHT, RIGHT.encode(), {"role": "assistant", "content": RIGHT}])
+def test_one_completion_instead_of_a_list_is_refused(text: Any) -> None:
+    with pytest.raises(InputError, match="pass a list of completions"):
+        format_reward(text)
+
+
+@pytest.mark.parametrize(("nums", "target"), [(1, 2), (2, 1), (3, 2), (0, 0), (2, 3)])
+def test_columns_of_different_lengths_are_refused(nums: int, target: int) -> None:
+    with pytest.raises(InputError, match=f"got 2 completions, {nums} nums, {target} target"):
+        equation_reward([RIGHT, RIGHT], nums=[NUMS] * nums, target=[TARGET] * target)
+
+
+def test_no_rows_earn_nothing() -> None:
+    assert equation_reward([], nums=[], target=[]) == format_reward([]) == []
 
 
 @pytest.mark.parametrize("solve_it", [True, False])
@@ -83,11 +168,50 @@ def test_chat_completions_are_judged_by_their_content() -> None:
         ([np.int32(number) for number in NUMS], np.float64(65.0)),
         (["19", "36", "55", "7"], "65"),
         (tuple(NUMS), 65.0),
+        (pa.scalar(NUMS), pa.scalar(65)),
+        ([pa.scalar(number, pa.int16()) for number in NUMS], pa.scalar(65.0)),
+        (pa.array(NUMS), pa.scalar("65")),
+        (pa.scalar(["19", "36", "55", "7"]), "65"),
+        (torch.tensor(NUMS), torch.tensor(65)),
+        (pd.Series(NUMS), Decimal(65)),
+        ("[19, 36, 55, 7]", " 65 "),
+        ("(19,36,55,7)", "+65"),
+        ('["19", "36", "55", "7"]', Fraction(65)),
+        (np.array(["19", "36", "55", "7"]), np.str_("65")),
+        (np.array(NUMS, object), np.array(65)),
+        (np.array(NUMS, float), np.uint8(65)),
     ],
-    ids=["numpy array", "numpy scalars", "strings", "a tuple and a float"],
+    ids=[
+        "numpy array",
+        "numpy scalars",
+        "strings",
+        "a tuple and a float",
+        "Arrow list",
+        "Arrow scalars",
+        "Arrow array",
+        "Arrow strings",
+        "torch",
+        "pandas",
+        "a spelt list",
+        "a spelt tuple",
+        "a spelt list of strings",
+        "numpy strings",
+        "numpy objects",
+        "numpy floats",
+    ],
 )
 def test_numbers_may_come_as_data_libraries_hand_them_out(nums: Any, target: Any, solve_it: bool) -> None:
     assert scores(RIGHT if solve_it else WRONG, nums, target) == (1.0, float(solve_it))
+
+
+def test_whole_columns_may_be_arrays() -> None:
+    table = pa.table({"nums": [NUMS, [3, 5]], "target": [TARGET, 15]})
+    texts = [RIGHT, "</think><answer>3 * 5</answer>"]
+    assert equation_reward(texts, nums=table["nums"], target=table["target"]) == [1.0, 1.0]  # pyright: ignore[reportArgumentType]
+    assert equation_reward(texts, nums=np.array([[3, 5], [3, 5]]), target=np.array([15, 15])) == [0.0, 1.0]  # pyright: ignore[reportArgumentType]
+    rows = Dataset.from_dict({"nums": [NUMS, [3, 5]], "target": [TARGET, 15]})
+    assert equation_reward(texts, nums=rows["nums"], target=rows["target"]) == [1.0, 1.0]
+    assert equation_reward(texts, **rows[:]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -101,20 +225,51 @@ def test_numbers_may_come_as_data_libraries_hand_them_out(nums: Any, target: Any
         ([True, 36, 55], 65),
         ([0, 36, 55], 65),
         ("19365", 65),
+        ("[19, 36; 55]", 65),
+        ("[19, 36", 65),
+        ("[]", 65),
+        ("[[19], 36]", 65),
+        ("[1" * 10_000, 65),
         (b"19", 65),
+        (bytearray(b"19"), 65),
+        ({19, 36, 55, 7}, 65),
+        ({19: 36}, 65),
+        (range(3, 5), 65),
+        (19, 65),
+        (pa.scalar(None, pa.list_(pa.int64())), 65),
+        (pa.scalar([19, None]), 65),
+        ([np.bool_(True), 36], 65),
+        ([19, float("nan")], 65),
+        (["1_9", 36], 65),
+        (["٣٦", 36], 65),
+        (["0x13", 36], 65),
+        ([b"19", 36], 65),
+        ([19, 10**5_000], 65),
+        ([19] * 7, 65),
+        ([19, -36], 65),
+        (np.array([[19, 36], [55, 7]]), 65),
         (NUMS, None),
         (NUMS, ""),
+        (NUMS, True),
         (NUMS, float("nan")),
         (NUMS, float("inf")),
+        (NUMS, 65.5),
+        (NUMS, "65.5"),
+        (NUMS, [65]),
         (NUMS, 10**30),
+        (NUMS, 10**5_000),
         (NUMS, "9" * 5_000),
+        (NUMS, pa.scalar(None, pa.int64())),
         ([[19]], 65),
     ],
+    ids=lambda _: "",
 )
 def test_a_row_that_is_no_puzzle_is_named(nums: Any, target: Any) -> None:
-    with pytest.raises(InputError, match="row 1 is not a puzzle") as raised:
-        equation_reward([RIGHT, RIGHT], nums=[NUMS, nums], target=[TARGET, target])
-    assert "\n" not in str(raised.value)
+    for reward in (equation_reward, article_equation_reward):
+        with pytest.raises(InputError, match=r"row 1 is not a puzzle \(nums=.*; fix the dataset's row$") as raised:
+            reward([RIGHT, RIGHT], nums=[NUMS, nums], target=[TARGET, target])
+        assert "\n" not in str(raised.value)
+        assert len(str(raised.value)) < 300
 
 
 def test_each_completion_is_judged_for_its_own_row() -> None:
@@ -129,109 +284,21 @@ def test_whatever_else_a_trainer_passes_is_ignored() -> None:
     assert format_reward(completions=[RIGHT], **extra) == [1.0]
 
 
-HOSTILE = {
-    "opening tags": "<think>" * 100_000,
-    "closing tags": "</think>" * 100_000,
-    "answers": "</think>" + "<answer>1</answer>" * 30_000,
-    "open answers": "</think>" + "<answer>" * 100_000,
-    "closed answers": "</think>" + "</answer>" * 100_000,
-    "nested answers": "</think>" + "<answer>" * 50_000 + "</answer>" * 50_000,
-    "deep parentheses": "</think><answer>" + "(" * 400_000 + ")" * 400_000 + "</answer>",
-    "a tower of powers": "</think><answer>9**9**9**9**9</answer>",
-    "a long number": "</think><answer>" + "9" * 500_000 + "</answer>",
-    "long products": "</think><answer>" + "999999999999*" * 70 + "1</answer>",
-    "minus signs": "</think><answer>" + "-" * 500_000 + "1</answer>",
-    "code": "</think><answer>__import__('os').system('touch hacked')</answer>",
-    "null bytes": "\0" * 500_000 + "</think><answer>\0</answer>",
-    "spaces": " " * 500_000 + "</think>" + " " * 500_000,
-    "exclamation marks": "!" * 1_000_000,
-    "emoji": "🧮" * 200_000 + "</think><answer>🧮</answer>",
-    "digits of other scripts": "</think><answer>٥٥ + ٣٦ - ٧ - ١٩</answer>",
-}
+def test_both_rewards_of_a_batch_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
 
+    def counted(text: str) -> Parsed:
+        seen.append(text)
+        return parse(text)
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_completions_earn_nothing_and_cost_little(kind: str) -> None:
-    began = time.perf_counter()
-    _, solved = scores(HOSTILE[kind])
-    assert solved == 0.0
-    assert time.perf_counter() - began < 1.0
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    text=st.lists(
-        st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "55", "36", " - ", "+", "(", ")", "=", "65"])
-        | st.text(max_size=4),
-        max_size=20,
-    ).map("".join)
-)
-def test_any_text_earns_0_or_1(text: str) -> None:
-    assert set(scores(text)) <= {0.0, 1.0}
-
-
-def test_a_reward_is_loaded_from_a_users_file(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(PAID)
-    reward = load_reward(f"{path}:brevity")
-    assert reward(completions=["", "abc"], nums=None) == [1.0, 0.25]
-    assert load_reward("equation_reward") is equation_reward
-    assert load_reward("format_reward") is format_reward
-
-
-@pytest.mark.parametrize(
-    ("text", "function", "message"),
-    [
-        ("x = 1\n", "missing", "has no function 'missing'"),
-        ("x = 1\n", "x", "has no function 'x'"),
-        ("def broken(:\n", "broken", "cannot be imported: SyntaxError"),
-        ("import a_library_nobody_has\n", "x", "cannot be imported: ModuleNotFoundError"),
-        ("raise KeyError('setting')\n", "x", "cannot be imported: KeyError"),
-    ],
-)
-def test_a_reward_file_that_cannot_be_used_is_named_in_one_line(
-    tmp_path: Path, text: str, function: str, message: str
-) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(text)
-    with pytest.raises(InputError, match=message) as raised:
-        load_reward(f"{path}:{function}")
-    assert str(path) in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("name", ["equation", "", ":", "nowhere.py:f", "equation_reward:", "_puzzle", "."])
-def test_an_unknown_reward_lists_the_shipped_ones(name: str) -> None:
-    with pytest.raises(InputError, match=r"use equation_reward, format_reward, or FILE\.py:FUNCTION"):
-        load_reward(name)
-
-
-def rows(n: int) -> dict[str, Any]:
-    return {"prompts": ["Q<think>"] * n, "nums": [NUMS] * n, "target": [TARGET] * n}
-
-
-def test_recording_changes_no_score_and_keeps_one_in_ten(tmp_path: Path) -> None:
-    reward = recorded(equation_reward, tmp_path / "samples")
-    completions = [RIGHT, WRONG] * 500
-    assert reward(completions=completions, **rows(1000)) == [1.0, 0.0] * 500
-    every = (tmp_path / "samples" / SAMPLES).read_text().split("\n==============\n")[1:]
-    good = (tmp_path / "samples" / SUCCESSES).read_text().split("\n==============\n")[1:]
-    assert 70 < len(every) < 130
-    assert 0 < len(good) < len(every)
-    assert all(part.startswith("[reward 1]\nQ<think>We need") for part in good)
-    assert {part.partition("\n")[0] for part in every} == {"[reward 1]", "[reward 0]"}
-    assert reward.__name__ == "equation_reward"  # TRL names the metric after it
-
-
-def test_a_recorded_reward_may_be_async_and_may_leave_a_completion_unscored(tmp_path: Path) -> None:
-    async def doubtful(completions: list[str], **_: object) -> list[float | None]:
-        return [None if "?" in text else 0.5 for text in completions]
-
-    reward: Any = recorded(doubtful, tmp_path)  # pyright: ignore[reportArgumentType]
-    assert inspect.iscoroutinefunction(reward)
-    assert asyncio.run(reward(completions=["?", "!"] * 50, **rows(100))) == [None, 0.5] * 50
-    heads = set((tmp_path / SAMPLES).read_text().splitlines()) & {"[reward none]", "[reward 0.5]"}
-    assert heads == {"[reward none]", "[reward 0.5]"}
+    monkeypatch.setattr(rewards, "parse", counted)
+    texts = [f"{number}</think><answer>{number}</answer>" for number in range(3)]
+    columns: dict[str, Any] = {"nums": [[1]] * 3, "target": [1] * 3}
+    assert format_reward(texts, **columns) == [1.0] * 3
+    assert equation_reward(texts, **columns) == [0.0, 1.0, 0.0]
+    assert seen == texts
+    texts[0] = "</think><answer>1</answer>"  # the same list with another text is another batch
+    assert equation_reward(texts, **columns) == [1.0, 1.0, 0.0]
 
 
 def test_scores_are_plain_floats_that_json_can_hold() -> None:

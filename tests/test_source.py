@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from countdown_r1.build_dataset.source import Rejected, parse_puzzle, read_source
+from countdown_r1.build_dataset.puzzles import puzzle_id
+from countdown_r1.build_dataset.raw import parse_puzzle
+from countdown_r1.build_dataset.source import Rejected, read_source
 from countdown_r1.errors import InputError
 from countdown_r1.game.puzzle import Puzzle
-from countdown_r1.game.split import split_of
+from countdown_r1.game.split import SPLITS, split_of
 
 GOOD = [
     {"nums": [44, 19, 35], "target": 98},
@@ -69,17 +71,18 @@ def test_the_same_puzzles_come_out_of_every_kind_of_file(
     given: Callable[[str, str], str], name: str, content: str
 ) -> None:
     source = read_source(given(name, content))
-    assert source.rows.nums == [row["nums"] for row in GOOD]
-    assert source.rows.target == [row["target"] for row in GOOD]
-    assert source.rows.split == [split_of(row["nums"]) for row in GOOD]
-    assert source.rows.easiest_solution == ["44 + 35 + 19", "96 + 63 - 95", "55 + 36 - 19 - 7"]
+    assert source.puzzles["nums"].to_pylist() == [row["nums"] for row in GOOD]
+    assert source.puzzles["target"].to_pylist() == [row["target"] for row in GOOD]
+    assert [SPLITS[place] for place in source.puzzles["split"].to_pylist()] == [split_of(row["nums"]) for row in GOOD]
+    assert source.puzzles["easiest_solution"].to_pylist() == ["44 + 35 + 19", "96 + 63 - 95", "55 + 36 - 19 - 7"]
     assert source.rejected == []
     assert source.read == 3
 
 
 def test_parquet_with_other_columns_is_read(tmp_path: Path) -> None:
     columns = {"extra": ["a", "b", "c"], **{key: [row[key] for row in GOOD] for key in ("nums", "target")}}
-    assert read_source(parquet(tmp_path / "a.parquet", columns)).rows.nums == [row["nums"] for row in GOOD]
+    puzzles = read_source(parquet(tmp_path / "a.parquet", columns)).puzzles
+    assert puzzles["nums"].to_pylist() == [row["nums"] for row in GOOD]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +164,11 @@ def test_bad_rows_are_skipped_and_reported_with_their_numbers(given: Callable[[s
         {"nums": "x" * 300, "target": 6},
     ]
     source = read_source(given("a.json", json.dumps(rows)))
-    assert source.rows.nums == [GOOD[0]["nums"], GOOD[2]["nums"]]
+    assert source.puzzles["nums"].to_pylist() == [GOOD[0]["nums"], GOOD[2]["nums"]]
     expected = ["no solution", "duplicate", "malformed", "out of range", "malformed", "malformed", "malformed"]
     expected += ["out of range", "malformed"]
     assert reasons(source.rejected) == list(zip([2, 3, 4, 5, 6, 7, 8, 9, 11], expected, strict=True))
-    assert source.rejected[1].detail == "98 from 35, 44, 19 is the puzzle of row 1"
+    assert source.rejected[1].detail == "the same puzzle as row 1"
     assert source.reasons == {"malformed": 5, "out of range": 2, "no solution": 1, "duplicate": 1}
     assert source.read == len(rows)
 
@@ -176,7 +179,7 @@ def test_the_forms_that_an_incomplete_solver_lost_are_kept(given: Callable[[str,
         {"nums": [50, 10, 2, 3], "target": 10},
     ]  # a / (b - c) - d, (a - b / c) / d
     source = read_source(given("a.json", json.dumps(rows)))
-    assert len(source.rows) == 2
+    assert source.puzzles.num_rows == 2
 
 
 def test_json_lines_are_numbered_by_line_and_a_broken_one_costs_only_itself(given: Callable[[str, str], str]) -> None:
@@ -193,13 +196,13 @@ def test_json_lines_are_numbered_by_line_and_a_broken_one_costs_only_itself(give
     ]
     source = read_source(given("a.jsonl", "\n".join(lines)))
     assert reasons(source.rejected) == [(3, "malformed"), (4, "malformed"), (5, "malformed"), (6, "malformed")]
-    assert len(source.rows) == 2
+    assert source.puzzles.num_rows == 2
 
 
 def test_csv_rows_with_unquoted_lists_or_giant_fields_cost_only_themselves(given: Callable[[str, str], str]) -> None:
     text = as_csv(GOOD[:1]) + "[63, 95, 96],64\n" + f'"{"1 " * 200_000}",3\n' + '55 36 7 19,65\nlonely\n"=1+2",3\n'
     source = read_source(given("a.csv", text))
-    assert len(source.rows) == 2
+    assert source.puzzles.num_rows == 2
     assert reasons(source.rejected) == [(2, "malformed"), (3, "malformed"), (5, "malformed"), (6, "malformed")]
     assert "quotes" in source.rejected[0].detail
 
@@ -207,7 +210,7 @@ def test_csv_rows_with_unquoted_lists_or_giant_fields_cost_only_themselves(given
 def test_a_limit_stops_reading_and_forgets_later_rows(given: Callable[[str, str], str]) -> None:
     rows = [GOOD[0], {"nums": [1, 1], "target": 9}, GOOD[1], {"nums": [], "target": 9}, GOOD[2]]
     source = read_source(given("a.json", json.dumps(rows)), limit=2)
-    assert (len(source.rows), source.read, reasons(source.rejected)) == (2, 3, [(2, "no solution")])
+    assert (source.puzzles.num_rows, source.read, reasons(source.rejected)) == (2, 3, [(2, "no solution")])
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,81 @@ def test_parquet_with_wrong_columns_or_types_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none of its 2 rows.*row 1"):
         read_source(nested)
     half = parquet(tmp_path / "c.parquet", {"nums": [[1.0, 2.0], [1.5, 2.0]], "target": [3.0, 3.0]})
-    assert read_source(half).rows.nums == [[1, 2]]
+    assert read_source(half).puzzles["nums"].to_pylist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.int8()),
+        pa.list_(pa.uint64()),
+        pa.large_list(pa.int32()),
+        pa.list_(pa.float64()),
+        pa.list_(pa.string()),
+        pa.list_view(pa.int64()),
+    ],
+)
+def test_numbers_of_every_column_type_are_read(tmp_path: Path, kind: pa.DataType) -> None:
+    nums = pa.array([row["nums"] for row in GOOD]).cast(kind) if not pa.types.is_list_view(kind) else None
+    nums = pa.array([row["nums"] for row in GOOD], kind) if nums is None else nums
+    table = pa.table({"nums": nums, "target": pa.array([row["target"] for row in GOOD], pa.int16())})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read_source(str(tmp_path / "a.parquet")).puzzles["nums"].to_pylist() == [row["nums"] for row in GOOD]
+
+
+def test_bad_rows_of_typed_columns_are_told_apart(tmp_path: Path) -> None:
+    nums = [GOOD[0]["nums"], None, [], [1] * 7, [0, 1], [1, 10_001], [1, None], GOOD[1]["nums"], [2**63, 1], [2, 2]]
+    for place, kind in enumerate([pa.list_(pa.uint64()), pa.list_(pa.float64())]):
+        rows = [None if row is None else [None if one is None else float(one) for one in row] for row in nums]
+        column = pa.array(rows, kind) if place else pa.array(nums, pa.list_(pa.decimal128(20))).cast(kind)
+        table = pa.table({"nums": column, "target": [98, 1, 1, 1, 1, 1, 1, 64, 1, 99]})
+        pq.write_table(table, tmp_path / f"{place}.parquet")
+        source = read_source(str(tmp_path / f"{place}.parquet"))
+        assert [one.row for one in source.rejected] == [2, 3, 4, 5, 6, 7, 9, 10]
+        assert source.puzzles["target"].to_pylist() == [98, 64]
+    whole = [numbers for numbers in nums if numbers and None not in numbers and max(numbers) < 2**63]
+    table = pa.table({"nums": whole, "target": [98, 1, 1, 1, 64, 99]})  # without a null: column by column
+    pq.write_table(table, tmp_path / "whole.parquet")
+    source = read_source(str(tmp_path / "whole.parquet"))
+    expected = [(2, "out of range"), (3, "out of range"), (4, "out of range"), (6, "no solution")]
+    assert reasons(source.rejected) == expected
+    assert source.puzzles["target"].to_pylist() == [98, 64]
+
+
+def test_ids_and_order_of_the_source_are_kept_and_missing_ones_made(tmp_path: Path) -> None:
+    rows = [GOOD[2] | {"id": "b"}, GOOD[0] | {"id": ""}, GOOD[1]]
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    puzzles = read_source(str(tmp_path / "a.json")).puzzles
+    assert puzzles["id"].to_pylist() == ["b", *(puzzle_id(row["nums"], row["target"]) for row in rows[1:])]
+    whole = parquet(tmp_path / "b.parquet", {"id": [7, 3, 5]} | {key: [row[key] for row in GOOD] for key in GOOD[0]})
+    assert read_source(whole).puzzles["id"].to_pylist() == ["7", "3", "5"]
+
+
+def test_a_second_row_with_one_id_is_left_out(given: Callable[[str, str], str]) -> None:
+    rows = [GOOD[0] | {"id": "a"}, GOOD[1] | {"id": "a"}, GOOD[2] | {"id": "\ud800"}]
+    source = read_source(given("a.json", json.dumps(rows)))
+    assert reasons(source.rejected) == [(2, "duplicate id")]
+    assert source.rejected[0].detail == "its id is that of row 1"
+    assert source.puzzles["id"].to_pylist() == ["a", "?"]
+
+
+def test_an_id_column_that_is_no_text_is_named(tmp_path: Path) -> None:
+    columns = {"id": [[1], [2], [3]]} | {key: [row[key] for row in GOOD] for key in GOOD[0]}
+    with pytest.raises(InputError, match="column 'id' is list"):
+        read_source(parquet(tmp_path / "a.parquet", columns))
+
+
+def test_more_losses_than_are_listed_are_still_counted(
+    given: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("countdown_r1.build_dataset.source._LISTED", 5)
+    monkeypatch.setattr("countdown_r1.build_dataset.records.BATCH_ROWS", 4)
+    rows = [GOOD[0], *([{"nums": [1, 1], "target": 9}] * 20), *([GOOD[0]] * 20), GOOD[1]]
+    source = read_source(given("a.json", json.dumps(rows)))
+    assert source.reasons == {"no solution": 20, "duplicate": 20}
+    assert [one.row for one in source.rejected] == [2, 3, 4, 5, 6]
+    assert source.puzzles["target"].to_pylist() == [98, 64]
+    assert source.read == 42
 
 
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:

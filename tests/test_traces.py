@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from countdown_r1.build_dataset.generate import generate
+from countdown_r1.build_dataset.generate import Wish, generate
+from countdown_r1.build_dataset.puzzles import as_puzzles
 from countdown_r1.game.answer import judge, parse
 from countdown_r1.game.puzzle import Puzzle, Status
 from countdown_r1.game.solver import level
@@ -40,9 +41,7 @@ def exact(expression: str) -> Fraction:
 
 def traces(counts: tuple[int, ...], n: int, habits: Habits, language: str) -> Iterator[tuple[Puzzle, Trace]]:
     for count in counts:
-        rows = generate(n, numbers=(count,), seed=count)
-        for place, (nums, target) in enumerate(zip(rows.nums, rows.target, strict=True)):
-            puzzle = Puzzle(tuple(nums), target)
+        for place, puzzle in enumerate(as_puzzles(generate(n, Wish((count,)), seed=count))):
             yield puzzle, write_trace(puzzle, language, Random(f"{place}"), habits)
 
 

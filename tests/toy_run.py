@@ -11,6 +11,7 @@ from typing import Any
 
 from countdown_r1 import manifest
 from countdown_r1.build_dataset import dataset
+from countdown_r1.build_dataset.generate import Wish
 from countdown_r1.build_dataset.prompt import chatml, load_template
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.manifest import Manifest
@@ -43,7 +44,7 @@ def reopen(folder: Path, stage: str) -> None:
 
 def write_dataset(out: Path) -> None:
     command = f"countdown-r1 build-dataset --out {out.resolve()} --rows 200 --numbers 3"
-    dataset.build(out, rows=200, numbers=(3,), languages=("en", "zh"), seed=0, command=command)
+    dataset.build(out, rows=200, wish=Wish((3,)), languages=("en", "zh"), seed=0, command=command)
 
 
 def write_model(out: Path, run: Path, weights: bool) -> None:

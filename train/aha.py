@@ -1,138 +1,200 @@
 """Aha moments, found without wishful thinking.
 
-Both articles look for reflective words in the completions (突然意识到, 突然想到, "wait"), and one warns that
-such answers are often wrong. A word alone proves nothing, so an Aha here is a reflective cue inside the
-thought of a completion whose final answer is right, where the cue is not the thought's first words and what
-follows it contains the winning step: the answer is found after the turn, not before it. Counts are always
-reported beside the same count for the base model, because a cold start that wrote such words plants them.
+Both articles look for reflective words in the completions (突然意识到, 突然想到, "wait"), and one warns that such
+answers are often wrong. A word alone proves nothing: an Aha here is a cue whose line of attack ends in the right
+answer by the rule of ``turns``. Every other cue is only claimed to be one, and is reported with what it lacks.
+
+Two controls stand beside every count: the same rule applied to turns without a cue, and the same measure on the
+base model. A cold start that wrote such words plants them, so a count alone says nothing about training.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
-from ..game.answer import THINK, parse
+from ..game.answer import ANSWER, END_ANSWER, judge, parse
+from ..game.puzzle import MAX_EXPRESSION_CHARS, Puzzle, Verdict, show
+from .behaviours import Behaviours, behaviours, summarise_behaviours
+from .samples import read_records, stated_puzzle
+from .shapes import Tree, leaves, parse_tree, value_of
+from .thought import Thought, read_thought
+from .truth import FalseClaim, false_claims
+from .turns import Turn, judge_turns
 
-CUES = re.compile(
-    r"\bwait\b|\bhold on\b|\baha\b|let me (?:re-?check|reconsider|re-?think)|\bactually,|"
-    r"突然(?:意识到|想到|发现)|等等|等一下|重新(?:考虑|检查|思考)",
-    re.IGNORECASE,
-)
-_CLAIM = re.compile(
-    r"= ?(-?[0-9]+)(?!\.?[0-9]| ?[-+*/×÷] ?[0-9(])"
-)  # a whole result: not 20.5, nor the 74 of = 74 / 66
-_FIELDS = ("test_id", "generation", "target", "score")
+MAX_LISTED = 20  # false claims and numbers that are named for one thought
+MAX_ANSWER_CHARS = 200  # of an answer that is quoted
+_BEFORE, _AFTER = 80, 160  # characters of an excerpt around the cue
+
+__all__ = ["Aha", "Analysis", "analyse", "find_ahas", "moment", "read_records", "summarise", "summarise_analyses"]
 
 
 @dataclass(frozen=True)
 class Aha:
-    """A reflective turn: the cue, the text around it, and whether the completion was right."""
+    """A reflective turn: the cue, the text around it, and ``solved``: whether it is a true Aha.
+
+    ``why`` says what a claimed one lacks; ``answer`` is the answer as given, ``makes`` its value. ``false_claims``
+    are of the whole thought, each with what it makes in truth. ``not_given`` are numbers of the turn and of the
+    answer that were neither given nor worked out before, ``left_out`` given ones that the answer does without.
+    """
 
     test_id: int
     cue: str
     excerpt: str
     solved: bool
+    why: str = ""
+    answer: str = ""
+    makes: str = ""
+    notes: tuple[str, ...] = ()
+    false_claims: tuple[str, ...] = ()
+    not_given: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One completion taken apart. ``puzzle`` and ``verdict`` are None when its puzzle is not known."""
+
+    record: Mapping[str, Any]
+    puzzle: Puzzle | None
+    verdict: Verdict | None
+    answer: str
+    thought: Thought
+    turns: Sequence[Turn]
+    shown: Behaviours
+
+    @property
+    def aha(self) -> Turn | None:
+        """The turn that speaks for the completion: a true Aha, else the last one with a cue."""
+        cued = [turn for turn in self.turns if turn.line.cue]
+        return next((turn for turn in cued if turn.solved), cued[-1] if cued else None)
+
+    @property
+    def false_claims(self) -> list[FalseClaim]:
+        return false_claims(self.thought.text, self.thought.steps.claims)
 
 
 def find_ahas(records: Iterable[Mapping[str, Any]]) -> list[Aha]:
-    """Every completion with a reflective turn after its first claim; ``solved`` marks the true Ahas.
+    """For every completion with a reflective turn the one that speaks for it; ``solved`` marks the true Ahas.
 
-    ``records`` are evaluation records (``generation``, ``score``, ``target``, ``test_id``).
+    ``records`` are evaluation records; see ``analyse`` for the fields that are read.
     """
-    found = (_aha(record) for record in records)
+    found = (moment(analysis) for analysis in map(analyse, records))
     return [aha for aha in found if aha is not None]
 
 
-def _aha(record: Mapping[str, Any]) -> Aha | None:
-    thought = parse(record["generation"]).thought
-    first_claim = _CLAIM.search(thought)
-    if first_claim is None:
-        return None
-    cues = list(CUES.finditer(thought, first_claim.end()))
-    if not cues:
-        return None
-    goal = str(record["target"])
-    reached = [claim.start() for claim in _CLAIM.finditer(thought) if claim[1] == goal]
-    turned = [cue for cue in cues if reached and cue.start() < reached[0]]
-    cue = (turned or cues)[-1]
-    excerpt = thought[max(0, cue.start() - 80) : cue.end() + 160]
-    return Aha(int(record["test_id"]), cue[0], excerpt, bool(turned) and bool(record["score"]))
+def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """``n``: completions with a reflective turn; ``solved``: those with a true Aha; ``claimed``: the others.
 
-
-def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """``n``: completions with a reflective turn; ``solved``: those that turned and then found the answer."""
-    ahas = find_ahas(records)
-    return {"n": len(ahas), "solved": sum(aha.solved for aha in ahas)}
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Records of a ``records.jsonl``, of every model in an evaluation folder, or of a samples text file.
-
-    A samples file carries no puzzle, so only the presence of cues can be read from it, not their truth:
-    its records are judged by the reward written above each sample. Raises ``InputError`` for anything else.
+    ``turns`` counts the turns ``with_cue`` and ``without_cue``, and how many of each end in the right answer by the
+    same rule. ``unknown_puzzles`` are completions that could not be judged, ``cut`` those too long to be read whole;
+    ``behaviours`` are described in ``summarise_behaviours``.
     """
-    if path.is_dir():
-        files = sorted(path.glob("*/records.jsonl"))
-        if not files:
-            raise InputError(f"{path} holds no LABEL/records.jsonl; give an evaluation folder")
-        return [record for file in files for record in read_records(file)]
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".txt":
-            return _samples(text)
-        return [_record(line) for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is neither evaluation records nor completion samples: {error}") from error
+    return summarise_analyses([analyse(record) for record in records])
 
 
-def _record(line: str) -> dict[str, Any]:
-    record = json.loads(line)
-    if not isinstance(record, dict) or not all(name in record for name in _FIELDS):
-        raise ValueError(f"a line is no object with {', '.join(_FIELDS)}")
-    return record
-
-
-def _samples(text: str) -> list[dict[str, Any]]:
-    parts = text.split("\n==============\n[reward ")
-    if len(parts) == 1:
-        raise ValueError("no sample starts with a line of = and its reward")
-    return [_sample(number, part) for number, part in enumerate(parts[1:])]
-
-
-def _sample(number: int, text: str) -> dict[str, Any]:
-    head, _, body = text.partition("\n")
-    thought = body[body.rfind(THINK) + len(THINK) :].rstrip("\n") if THINK in body else body
-    targets = re.findall(r"(?:equals |等于)(-?[0-9]+)", body)
+def summarise_analyses(analyses: Sequence[Analysis]) -> dict[str, Any]:
+    """``summarise`` of what ``analyse`` gave."""
+    spoken = [turn for analysis in analyses if (turn := analysis.aha)]
+    solved = sum(turn.solved for turn in spoken)
+    turns = [turn for analysis in analyses for turn in analysis.turns]
     return {
-        "test_id": number,
-        "score": int(head == "1]"),
-        "generation": thought,
-        "target": int(targets[0]) if targets else 0,
-        "checkpoint": "samples",
+        "n": len(spoken),
+        "solved": solved,
+        "claimed": len(spoken) - solved,
+        "completions": len(analyses),
+        "unknown_puzzles": sum(analysis.puzzle is None for analysis in analyses),
+        "cut": sum(analysis.thought.cut for analysis in analyses),
+        "turns": {
+            "with_cue": _counted([turn for turn in turns if turn.line.cue]),
+            "without_cue": _counted([turn for turn in turns if not turn.line.cue]),
+        },
+        "behaviours": summarise_behaviours([analysis.shown for analysis in analyses]),
     }
 
 
-def report(records: Iterable[Mapping[str, Any]], as_json: bool = False) -> str:
-    """What was found, model by model, with a few excerpts; or every Aha as JSON lines."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for record in records:
-        groups.setdefault(str(record.get("checkpoint", "records")), []).append(record)
-    if as_json:
-        found = [asdict(aha) | {"checkpoint": label} for label, group in groups.items() for aha in find_ahas(group)]
-        return "\n".join(json.dumps(aha, ensure_ascii=False) for aha in found)
-    lines = []
-    for label, group in groups.items():
-        counts = summarise(group)
-        lines.append(
-            f"{label}: {counts['n']} of {len(group)} completions turn at a reflective cue, "
-            f"{counts['solved']} of them then find the right answer"
-        )
-        true = [aha for aha in find_ahas(group) if aha.solved][:2]
-        lines += [f"  puzzle {aha.test_id}: ...{' / '.join(aha.excerpt.split(chr(10)))}..." for aha in true]
-    return "\n".join(lines) or "no records"
+def _counted(turns: Sequence[Turn]) -> dict[str, int]:
+    return {"n": len(turns), "solved": sum(turn.solved for turn in turns)}
+
+
+def analyse(record: Mapping[str, Any]) -> Analysis:
+    """Take a record apart: its ``generation``, and ``nums`` and ``target`` where they are known.
+
+    The answer is judged here, whatever the record's own score says.
+    """
+    completion = str(record["generation"])
+    puzzle = stated_puzzle(record)
+    thought = read_thought(completion, puzzle.nums if puzzle else ())
+    verdict = judge(puzzle, completion) if puzzle else None
+    answer = given_answer(completion)
+    turns = tuple(judge_turns(thought, puzzle, verdict, answer))
+    return Analysis(record, puzzle, verdict, answer, thought, turns, behaviours(thought, puzzle))
+
+
+def given_answer(completion: str) -> str:
+    """The answer as given; of an unfinished thought the last one inside it, which is never right but worth quoting."""
+    answer = parse(completion).answer
+    if answer is None:
+        closed = completion.rfind(END_ANSWER)
+        opened = completion.rfind(ANSWER, 0, max(closed, 0))
+        answer = completion[opened + len(ANSWER) : closed] if opened >= 0 else ""
+    return answer.strip()
+
+
+def moment(analysis: Analysis) -> Aha | None:
+    """The reflective turn that speaks for a completion, with what there is to say about it; None without one."""
+    turn = analysis.aha
+    if turn is None or turn.line.cue is None:
+        return None
+    cue, text = turn.line.cue, analysis.thought.text
+    test_id = analysis.record.get("test_id")
+    return Aha(
+        test_id=test_id if isinstance(test_id, int) else 0,
+        cue=cue.text,
+        excerpt=text[max(0, cue.start - _BEFORE) : cue.end + _AFTER],
+        solved=turn.solved,
+        why=turn.why,
+        answer=analysis.answer[:MAX_ANSWER_CHARS],
+        makes=_value(analysis.answer),
+        notes=turn.notes,
+        false_claims=tuple(one.said for one in analysis.false_claims[:MAX_LISTED]),
+        not_given=_not_given(analysis, turn)[:MAX_LISTED],
+        left_out=_left_out(analysis),
+    )
+
+
+def _not_given(analysis: Analysis, turn: Turn) -> tuple[int, ...]:
+    """Numbers out of nowhere in the turn, and those of the answer that were not given."""
+    if analysis.puzzle is None:
+        return ()
+    strangers = analysis.thought.steps.strangers
+    inside = [one.number for one in strangers if turn.line.start <= one.start < turn.line.end]
+    own = [number for number in inside if number != analysis.puzzle.target]  # reckoning back from it is fair
+    used = [number for number in _answered(analysis.answer) if number not in analysis.puzzle.nums]
+    return tuple(dict.fromkeys([*own, *used]))
+
+
+def _left_out(analysis: Analysis) -> tuple[int, ...]:
+    used = _answered(analysis.answer)
+    left = list(analysis.puzzle.nums) if analysis.puzzle and used else []
+    for number in used:
+        if number in left:
+            left.remove(number)
+    return tuple(left)
+
+
+def _answered(answer: str) -> list[int]:
+    """The numbers in an answer, none when it is no expression."""
+    tree = _tree(answer)
+    return leaves(tree) if tree is not None else []
+
+
+def _value(answer: str) -> str:
+    tree = _tree(answer)
+    value = value_of(tree) if tree is not None else None
+    return show(value) if value is not None else ""
+
+
+def _tree(answer: str) -> Tree | None:
+    return parse_tree(answer[:MAX_EXPRESSION_CHARS].partition("=")[0])

@@ -29,8 +29,9 @@ from transformers import (
 from transformers.training_args import TrainingArguments
 
 from .. import manifest
-from ..build_dataset.generate import generate
+from ..build_dataset.generate import Wish, generate
 from ..build_dataset.prompt import LANGUAGES, Template, chatml, load_template
+from ..build_dataset.puzzles import as_puzzles
 from ..errors import InputError
 from ..game.puzzle import Puzzle
 from .generation import token_id
@@ -96,8 +97,8 @@ def draw_puzzles(settings: ColdStart) -> list[list[Puzzle]]:
     """``settings.puzzles`` solvable puzzles of the ``train`` split for each count of numbers."""
     drawn = []
     for count in settings.numbers:
-        rows = generate(settings.puzzles, numbers=(count,), seed=settings.seed, splits=("train",))
-        drawn.append([Puzzle(tuple(nums), target) for nums, target in zip(rows.nums, rows.target, strict=True)])
+        wish = Wish(numbers=(count,), splits=("train",))
+        drawn.append(as_puzzles(generate(settings.puzzles, wish, seed=settings.seed)))
     return drawn
 
 

@@ -1,164 +1,36 @@
-"""Evaluation: base model and checkpoints on the same held-out puzzles, with the same renderer and seeds."""
+"""Evaluation: base model and checkpoints on the same held-out puzzles, with the same renderer and seeds.
+
+Completions are saved as they come, so that an interrupted evaluation goes on where it stopped (``records.py``).
+"""
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import chain, count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from .. import manifest, models
-from ..build_dataset.dataset import load
-from ..build_dataset.prompt import LANGUAGES, render
-from ..build_dataset.schema import CHATML
-from ..errors import InputError, StageError
-from ..game.answer import judge, parse
-from ..game.puzzle import Puzzle, Verdict
+from ..build_dataset.prompt import render
+from ..errors import InputError
 from .aha import find_ahas, summarise
-from .generation import Completion, Decoding, complete
-from .pictures import draw_evaluation
-from .summary import choose_best, paired, summarise_records
+from .backends import Opened, choose_backend, opened
+from .candidates import Candidate, candidates_of, run_candidates
+from .generation import Ask, Decoding, encode
+from .leak import check_leaks
+from .questions import Questions, Row, select_rows
+from .records import RESUME_FILE, Pass, Record, append, begin, record, resume, tidy, weights_sha256
+from .results import table, write_results
+from .round_trip import check_tokenizer
+from .summary import choose_best, differences, paired, summarise_records
 
-LOGS = "logs"
-Row = Mapping[str, Any]
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model to evaluate: ``label`` names its folder in the results, ``name`` is what ``models.load`` takes."""
-
-    label: str
-    name: str
-    step: int | None = None
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Where held-out puzzles come from: ``n`` of ``split`` for the published figures, ``n_validation`` to choose."""
-
-    dataset: str
-    split: str = "test"
-    language: str | None = None
-    n: int = 500
-    n_validation: int = 0
-
-
-def candidates_of(names: Iterable[str]) -> list[Candidate]:
-    """A candidate per name; a training folder stands for its base and every checkpoint, in order of steps.
-
-    Labels are made unique, since each names a folder.
-    """
-    candidates: list[Candidate] = []
-    for name in names:
-        if (Path(name) / "recipe.yaml").is_file():
-            candidates += run_candidates(Path(name))
-        else:
-            label = re.sub(r"[^\w.@-]+", "-", Path(name).resolve().name if Path(name).is_dir() else name)
-            candidates.append(Candidate(label, name))
-    return _labelled_apart(candidates)
-
-
-def _labelled_apart(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates with a number behind every label that stands already for a folder."""
-    taken, apart = {LOGS}, []
-    for candidate in candidates:
-        names = chain([candidate.label], (f"{candidate.label}-{number}" for number in count(2)))
-        label = next(name for name in names if name not in taken)
-        taken.add(label)
-        apart.append(replace(candidate, label=label))
-    return apart
-
-
-def run_candidates(folder: Path) -> list[Candidate]:
-    """Base and checkpoints of a training folder; also its final weights when no checkpoint holds them.
-
-    Raises ``StageError`` when the folder is not a finished GRPO run's.
-    """
-    results = manifest.read(folder).results
-    if "base" not in results:
-        raise StageError(
-            f"{folder} was not written by GRPO: it has no base to compare with; name the models one by one"
-        )
-    first = str(folder / "base") if (folder / "base").is_dir() else results["base"]
-    checkpoints = [Candidate(path.name, str(path), _step(path)) for path in folder.glob("checkpoint-*")]
-    if results["steps"] not in [checkpoint.step for checkpoint in checkpoints]:
-        checkpoints.append(Candidate("final", str(folder), results["steps"]))
-    return [Candidate("base", first, 0), *sorted(checkpoints, key=lambda checkpoint: checkpoint.step or 0)]
-
-
-def _step(path: Path) -> int:
-    return int(path.name.rpartition("-")[2])
-
-
-def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
-    """The first ``n`` rows of a split, languages taking turns. Raises ``InputError`` when there are fewer."""
-    if n < 1:
-        raise InputError(f"{n} puzzles of split '{split}' were asked for; ask at least 1 with --limit")
-    languages = [questions.language] if questions.language else _languages(questions.dataset)
-    sources = [load(questions.dataset, language, split).to_list() for language in languages]
-    mixed: list[Row] = [
-        dict(sources[index % len(sources)][index], language=languages[index % len(sources)])
-        for index in range(min(n, *map(len, sources)))
-    ]
-    if len(mixed) < n:
-        raise InputError(
-            f"{questions.dataset} has {len(mixed)} puzzles in split '{split}', {n} were asked for: "
-            "build a larger dataset or lower --limit"
-        )
-    return mixed
-
-
-def _languages(dataset: str) -> list[str]:
-    """The languages that a built folder holds; the shipped ones for any other source."""
-    configs = {path.parent.name for path in Path(dataset).glob("*/*.parquet")}
-    return sorted(name for name in configs if not name.endswith(CHATML)) or list(LANGUAGES)
-
-
-def answer_rows(candidate: Candidate, rows: Sequence[Row], decoding: Decoding) -> list[Record]:
-    """One evaluation record per row; see ``record`` for its fields."""
-    model, tokenizer = models.load(candidate.name)
-    prompts = [render(tokenizer, row["prompt"], row["assistant_prefix"]) for row in rows]
-    completions = complete(model, tokenizer, prompts, decoding)
-    progress = tqdm(completions, total=len(rows), desc=f"evaluate {candidate.label}", unit="puzzle", leave=False)
-    return [
-        record(number, row, prompt, completion, candidate.label)
-        for number, (row, prompt, completion) in enumerate(zip(rows, prompts, progress, strict=True))
-    ]
-
-
-def record(number: int, row: Row, prompt: str, completion: Completion, label: str) -> Record:
-    """The DataCanvas article's fields, and what is needed to slice the results."""
-    puzzle = Puzzle(tuple(row["nums"]), row["target"])
-    verdict = judge(puzzle, completion.text)
-    return {
-        "test_id": number,
-        "score": int(verdict.solved),
-        "prompt": prompt,
-        "nums": list(puzzle.nums),
-        "generation": completion.text,
-        "gen_calculation": _number(verdict),
-        "target": puzzle.target,
-        "verdict": verdict.status.value,
-        "format": int(parse(completion.text).well_formed),
-        "language": row["language"],
-        "level": row["level"],
-        "checkpoint": label,
-        "n_tokens": completion.n_tokens,
-        "seconds": round(completion.seconds, 4),
-    }
-
-
-def _number(verdict: Verdict) -> float | int | None:
-    if verdict.value is None or abs(verdict.value) > 10**15:
-        return None
-    return int(verdict.value) if verdict.value.denominator == 1 else float(verdict.value)
+__all__ = ["Candidate", "Questions", "candidates_of", "evaluate", "run_candidates", "table"]
+SAMPLED, GREEDY, VALIDATION = "records.jsonl", "greedy.jsonl", "validation.jsonl"
 
 
 def evaluate(
@@ -170,45 +42,151 @@ def evaluate(
     overwrite: bool = False,
     command: str = "",
 ) -> dict[str, Any]:
-    """Evaluate every candidate, the base first, and write records, log, picture, summary and manifest to ``out``.
+    """Evaluate every candidate, the base first, and write records, log, pictures, summary and manifest to ``out``.
 
-    ``test`` rows give the figures; which model is best is decided on ``validation`` rows alone.
+    ``questions.split`` gives the figures; which model is best is decided on ``validation`` rows alone. Raises
+    ``InputError`` when puzzles were trained on (``leak.py``), before any model is asked.
     """
     began = time.monotonic()
-    rows = select_rows(questions, questions.split, questions.n)
-    held_back = select_rows(questions, "validation", questions.n_validation) if questions.n_validation else []
-    with manifest.stage_folder(out, overwrite) as folder:
-        results = {}
-        summaries = []
-        for candidate in candidates:
-            answers = answer_rows(candidate, [*rows, *held_back], decoding)
-            results[candidate.label] = answers[: len(rows)]
-            measured = summarise_records(candidate.label, answers[: len(rows)], answers[len(rows) :])
-            summaries.append({"label": candidate.label, "step": candidate.step, "path": candidate.name} | measured)
-            _write_records(folder / candidate.label, answers[: len(rows)])
-        _write_ahas(folder, results)
-        summary = {
-            "dataset": {
-                "id": questions.dataset,
-                "split": questions.split,
-                "manifest_sha256": _manifest_sha(Path(questions.dataset)),
-            },
-            "n": len(rows),
-            "seed": decoding.seed,
-            "decoding": asdict(decoding) | {"samples": 1},
-            "models": summaries,
-            "best": choose_best(summaries),
-            "command": command,
-        }
-        if len(summaries) > 1 and len(rows) > 1:
-            summary["paired"] = paired(results, summaries[0]["label"], summary["best"])
-        _write_results(folder, summary)
+    decoding = replace(decoding, backend=choose_backend(decoding.backend))
+    with _kept_folder(out, overwrite) as folder:
+        summary = _measured(folder, candidates, questions, decoding) | {"command": command}
+        write_results(folder, summary)
         written = manifest.Manifest("evaluate", command, decoding.seed, asdict(questions) | asdict(decoding))
         written.read = _origin(candidates) or _manifest_sha(Path(questions.dataset))
         written.results = {"best": summary["best"], "paired": summary.get("paired")}
         written.seconds = round(time.monotonic() - began, 1)
+        (folder / RESUME_FILE).unlink(missing_ok=True)
         manifest.write(folder, written)
     return summary
+
+
+def _measured(
+    folder: Path, candidates: Sequence[Candidate], questions: Questions, decoding: Decoding
+) -> dict[str, Any]:
+    """Ask every model, save its records and Ahas, and sum them up."""
+    rows = select_rows(questions, questions.split, questions.n)
+    held_back = select_rows(questions, "validation", questions.n_validation) if questions.n_validation else []
+    folders = {candidate.label: _model_folder(candidate) for candidate in candidates}
+    leak = check_leaks(folders, questions, rows, held_back)
+    asked = {label: _passes(label, place, rows, held_back, decoding) for label, place in folders.items()}
+    results = _ask_all(folder, folders, asked)
+    sampled = {label: files[SAMPLED] for label, files in results.items()}
+    _write_ahas(folder, sampled)
+    dataset = {"id": questions.dataset, "split": questions.split}
+    summary: dict[str, Any] = {
+        "dataset": dataset | {"manifest_sha256": _manifest_sha(Path(questions.dataset))},
+        "n": len(rows),
+        "seed": decoding.seed,
+        "decoding": asdict(decoding),
+        "models": [
+            _about(one, folders[one.label], asked[one.label], leak) | _counted(one.label, results[one.label])
+            for one in candidates
+        ],
+        "leak": leak,
+    }
+    summary["best"] = choose_best(summary["models"])
+    if len(candidates) > 1 and len(rows) > 1:
+        summary["paired"] = paired(sampled, candidates[0].label, summary["best"])
+        summary["differences"] = differences(sampled)
+    return summary
+
+
+def _model_folder(candidate: Candidate) -> Path:
+    folder = models.local_folder(models.resolve(candidate.name))
+    if not (folder / "config.json").is_file():
+        models.load(str(folder))  # raises, and says where a model may be instead
+    return folder
+
+
+def _passes(
+    label: str, folder: Path, rows: Sequence[Row], held_back: Sequence[Row], decoding: Decoding
+) -> dict[str, Pass]:
+    """What a model is asked, by the name of the file that its answers go to."""
+    sha256 = weights_sha256(folder)
+    likeliest = replace(decoding, temperature=0.0, samples=1)
+    wanted = {SAMPLED: (rows, decoding), GREEDY: (rows, likeliest), VALIDATION: (held_back, decoding)}
+    if not decoding.greedy or decoding.temperature == 0:
+        del wanted[GREEDY]
+    return {name: Pass(f"{label}/{name}", label, asked, how, sha256) for name, (asked, how) in wanted.items() if asked}
+
+
+def _about(candidate: Candidate, folder: Path, passes: Mapping[str, Pass], leak: Mapping[str, Any]) -> dict[str, Any]:
+    """Which model it is; the cache of the Hub names a folder by its commit."""
+    return {
+        "label": candidate.label,
+        "step": candidate.step,
+        "path": candidate.name,
+        "revision": folder.name if models.resolve(candidate.name).revision else None,
+        "sha256": passes[SAMPLED].weights_sha256,
+        "training_data": leak["models"][candidate.label]["training_data"],
+    }
+
+
+def _counted(label: str, files: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    return summarise_records(label, files[SAMPLED], files.get(VALIDATION, ()), files.get(GREEDY, ()))
+
+
+@contextmanager
+def _kept_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """The stage's folder, kept when interrupted; one in which nothing was saved yet is removed."""
+    with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
+        try:
+            yield folder
+        except BaseException:
+            with suppress(OSError):  # it is not empty: that is what a rerun goes on with
+                folder.rmdir()
+            raise
+
+
+def _ask_all(
+    folder: Path, models_at: Mapping[str, Path], asked: Mapping[str, Mapping[str, Pass]]
+) -> dict[str, dict[str, list[Record]]]:
+    """The records of every model, by the file they are in; what an interrupted evaluation saved is not asked again."""
+    every = [one for passes in asked.values() for one in passes.values()]
+    tidy(folder, every)
+    saved = {one.name: resume(folder, one) for one in every}
+    total, done = sum(one.n_completions for one in every), sum(map(len, saved.values()))
+    with tqdm(total=total, initial=done, desc="evaluate", unit="completion", leave=False) as bar:
+        for label, passes in asked.items():
+            if any(len(saved[one.name]) < one.n_completions for one in passes.values()):
+                bar.set_description(f"evaluate {label}")
+                _ask(folder, models_at[label], list(passes.values()), saved, bar)
+    return {label: {name: saved[one.name] for name, one in passes.items()} for label, passes in asked.items()}
+
+
+def _ask(
+    folder: Path, model_at: Path, passes: Sequence[Pass], saved: Mapping[str, list[Record]], bar: tqdm[Any]
+) -> None:
+    """Save and add to ``saved`` what is missing of one model; it is let go before the next one is loaded."""
+    with opened(model_at, passes[0].decoding) as model:
+        for one in passes:
+            for batch in _answers(model, one, model_at, len(saved[one.name])):
+                if not saved[one.name]:
+                    begin(folder, one)
+                append(folder / one.name, batch)
+                saved[one.name].extend(batch)
+                bar.update(len(batch))
+
+
+def _answers(model: Opened, one: Pass, folder: Path, skip: int) -> Iterator[list[Record]]:
+    """Records of a pass from the completion ``skip`` on, a batch at a time."""
+    prompts = [render(model.tokenizer, row["prompt"], row["assistant_prefix"]) for row in one.rows]
+    check_tokenizer(model.tokenizer, folder, prompts, [row["language"] for row in one.rows])
+    ids = encode(model.tokenizer, prompts)
+    longest, new = max(map(len, ids)), one.decoding.max_new_tokens
+    if model.context is not None and longest + new > model.context:
+        raise InputError(
+            f"{one.label}: prompts of up to {longest} tokens and {new} new ones do not fit, the model takes "
+            f"{model.context}; lower --max-new-tokens to {max(0, model.context - longest)}"
+        )
+    asks = [Ask(ids[puzzle], puzzle, sample) for puzzle in range(len(ids)) for sample in range(one.decoding.samples)]
+    written = iter(asks[skip:])  # zip takes of it what a batch needs, since the batch comes first
+    for batch in model.write(asks[skip:], one.decoding):
+        yield [
+            record(ask.puzzle, one.rows[ask.puzzle], prompts[ask.puzzle], completion, one.label, ask.sample)
+            for completion, ask in zip(batch, written, strict=False)
+        ]
 
 
 def _origin(candidates: Iterable[Candidate]) -> str | None:
@@ -223,12 +201,6 @@ def _manifest_sha(folder: Path) -> str | None:
     return manifest.sha256(path) if path.is_file() else None
 
 
-def _write_records(folder: Path, records: Sequence[Record]) -> None:
-    folder.mkdir(parents=True)
-    lines = (json.dumps(record, ensure_ascii=False) for record in records)
-    (folder / "records.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 def _write_ahas(folder: Path, results: Mapping[str, Sequence[Record]]) -> None:
     """``aha.json``: for every model the counts and each reflective turn, true or not."""
     found = {
@@ -236,23 +208,3 @@ def _write_ahas(folder: Path, results: Mapping[str, Sequence[Record]]) -> None:
         for label, records in results.items()
     }
     (folder / "aha.json").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_results(folder: Path, summary: dict[str, Any]) -> None:
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
-    draw_evaluation(summary, folder / "evaluation.png")
-    (folder / LOGS).mkdir()
-    (folder / LOGS / "eval_countdown.log").write_text(table(summary), encoding="utf-8")
-
-
-def table(summary: Mapping[str, Any]) -> str:
-    """The results as a small text table, one line per model."""
-    head = f"{'model':<16}{'n':>6}{'solved':>9}{'95% interval':>18}{'format':>9}{'tokens':>9}{'Ahas':>7}{'true':>6}\n"
-    lines = [
-        f"{model['label']:<16}{model['n']:>6}{model['solve_rate']:>9.1%}"
-        f"{'{:.1%} to {:.1%}'.format(*model['solve_interval']):>18}{model['format_rate']:>9.1%}"
-        f"{model['mean_tokens']:>9.1f}{model['ahas']['n']:>7}{model['ahas']['solved']:>6}\n"
-        for model in summary["models"]
-    ]
-    return head + "".join(lines)

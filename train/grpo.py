@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback, TrainerCallback
@@ -23,7 +24,8 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
-from .generation import sample, token_id
+from .generation import sample, stop_ids
+from .patience import Patience
 from .recipe import Recipe, convert, nearest
 from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded
@@ -91,11 +93,13 @@ def run_grpo(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Mapping[str, Any]],
     folder: Path,
+    validation: Sequence[Mapping[str, Any]] = (),
 ) -> GRPOTrainer:
     """Train ``model`` on ``rows``; checkpoints, metrics and samples go to ``folder``.
 
-    Goes on from the last checkpoint when ``folder`` holds one. Raises ``TrainingError`` when the first steps
-    earn no reward at all, since nothing could be learnt from them.
+    With ``evaluate.patience`` it stops early by the ``validation`` rows (``patience.py``). Goes on from the last
+    checkpoint when ``folder`` holds one. Raises ``TrainingError`` when the first steps earn no reward at all, since
+    nothing could be learnt from them.
     """
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "runs")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
@@ -111,7 +115,12 @@ def run_grpo(
         train_dataset=prompt_rows(rows[: rows_needed(config)], tokenizer),
         processing_class=tokenizer,
         rollout_func=rollout_with(tokenizer, config) if _plain_sampling(config) else None,
-        callbacks=[MetricsFile(folder / "metrics.jsonl"), RewardWatch(), Progress()],
+        callbacks=[
+            MetricsFile(folder / "metrics.jsonl"),
+            RewardWatch(),
+            Progress(),
+            Patience(recipe.evaluate, tokenizer, validation, folder, whole=_whole_weights(config)),
+        ],
     )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
@@ -120,14 +129,14 @@ def run_grpo(
 
 def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Callable[..., dict[str, Any]]:
     """TRL's rollout function over ``generation.sample``: one completion per prompt, repeats included."""
-    end = token_id(tokenizer, "eos_token")
     length = config.max_completion_length or DEFAULT_LENGTH
 
     def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
         model: Any = trainer.accelerator.unwrap_model(trainer.model)
         model.eval()
-        completion_ids = sample(model, prompt_ids, end, length, config.temperature)
+        ends = stop_ids(model.generation_config, tokenizer)
+        completion_ids = sample(model, prompt_ids, ends, length, config.temperature)
         model.train()
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
 
@@ -137,8 +146,14 @@ def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Call
 def _plain_sampling(config: GRPOConfig) -> bool:
     """Whether ``rollout`` can serve: sampling shaped by a temperature alone, all weights in this process."""
     shaped = config.top_p != 1.0 or config.top_k or config.min_p or config.repetition_penalty != 1.0
-    elsewhere = config.use_vllm or config.use_transformers_continuous_batching or config.deepspeed or config.fsdp
+    elsewhere = config.use_vllm or config.use_transformers_continuous_batching or not _whole_weights(config)
     return not (shaped or elsewhere or config.generation_kwargs)
+
+
+def _whole_weights(config: GRPOConfig) -> bool:
+    """Whether this process holds the whole model; ``accelerate launch`` asks for FSDP and others by environment."""
+    asked = any(parse_flag_from_env(f"ACCELERATE_USE_{name}") for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"))
+    return not (asked or config.deepspeed or config.fsdp)
 
 
 class Progress(TrainerCallback):

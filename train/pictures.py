@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,95 @@ def draw_training(metrics: Path, out: Path) -> None:
 
 
 def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:
-    """Solve rate of every model on the same held-out puzzles, with 95% intervals."""
+    """Solve rate by step, or by model where there are no steps, and by level; with 95% intervals."""
     models = summary["models"]
-    rates = [model["solve_rate"] for model in models]
-    below = [model["solve_rate"] - model["solve_interval"][0] for model in models]
-    above = [model["solve_interval"][1] - model["solve_rate"] for model in models]
-    colours = [GREY if index == 0 else BLUE for index in range(len(models))]
-    figure, axis = pyplot.subplots(figsize=(max(5, 1.4 * len(models)), 3.8), layout="constrained")
-    bars = axis.bar([model["label"] for model in models], rates, color=colours, yerr=[below, above], capsize=5)
-    axis.bar_label(bars, [f"{rate:.0%}" for rate in rates], label_type="center", color="white", fontweight="bold")
-    axis.set_ylim(0, 1)
-    axis.set_title(f"Solved, {summary['n']} puzzles of '{summary['dataset']['split']}' (95% interval)", fontsize=11)
-    _clean(axis)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(max(11, 5 + len(models)), 3.9), layout="constrained")
+    steps = [model["step"] for model in models]
+    if len(models) > 1 and None not in steps and len(set(steps)) == len(steps):
+        _solved_by_step(left, summary)
+    else:
+        _solved_by_model(left, models)
+    left.set_title(f"Solved, {summary['n']} puzzles of '{summary['dataset']['split']}' (95% interval)", fontsize=11)
+    shown = dict.fromkeys((models[0]["label"], summary["best"], models[-1]["label"]))
+    _solved_by_level(right, [model for model in models if model["label"] in shown])
+    right.set_title("Solved by level (0: + and -, 1: *, 2: whole /, 3: fractions)", fontsize=11)
+    for axis in (left, right):
+        axis.set_ylim(0, 1)
+        _clean(axis)
     _save(figure, out)
+
+
+def _solved_by_step(axis: Any, summary: Mapping[str, Any]) -> None:
+    """A line for each way of decoding that was measured, side by side; the best model is ringed."""
+    models = sorted(summary["models"], key=lambda model: model["step"])
+    samples = models[0]["samples"]
+    lines: list[tuple[str, str, list[tuple[float, Sequence[float]] | None]]] = [
+        (
+            "one sample" if summary["decoding"]["temperature"] else "greedy",
+            BLUE,
+            [(model["solve_rate"], model["solve_interval"]) for model in models],
+        ),
+        ("greedy", ORANGE, [_pair(model.get("greedy"), "solve_rate", "solve_interval") for model in models]),
+        (f"majority of {samples}", GREEN, [_pair(model.get("majority"), "rate", "interval") for model in models]),
+        (f"any of {samples}", GREY, [_pair(_any_of(model), "rate", "interval") for model in models]),
+    ]
+    steps = [model["step"] for model in models]
+    apart = (steps[-1] - steps[0]) / 100
+    for index, (name, colour, values) in enumerate(lines):
+        places = [step + index * apart for step in steps]
+        points = [(place, *value) for place, value in zip(places, values, strict=True) if value is not None]
+        if points:
+            x, rates, intervals = zip(*points, strict=True)
+            axis.errorbar(x, rates, yerr=_bars(rates, intervals), color=colour, marker="o", capsize=4, label=name)
+    best = next(model for model in models if model["label"] == summary["best"])
+    axis.plot(best["step"], best["solve_rate"], "o", ms=13, mfc="none", color=BLUE, label=f"best: {best['label']}")
+    axis.set_xlabel("GRPO step")
+    axis.set_xticks(steps if len(steps) <= 12 else steps[:: len(steps) // 8])
+    axis.legend(fontsize=8, loc="best")
+
+
+def _pair(values: Mapping[str, Any] | None, rate: str, interval: str) -> tuple[float, Sequence[float]] | None:
+    return (values[rate], values[interval]) if values else None
+
+
+def _any_of(model: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return model.get("pass_at", {}).get(str(model["samples"]))
+
+
+def _solved_by_model(axis: Any, models: Sequence[Mapping[str, Any]]) -> None:
+    rates = [model["solve_rate"] for model in models]
+    errors = _bars(rates, [model["solve_interval"] for model in models])
+    colours = [GREY if index == 0 else BLUE for index in range(len(models))]
+    bars = axis.bar([model["label"] for model in models], rates, color=colours, yerr=errors, capsize=5)
+    axis.bar_label(bars, [f"{rate:.0%}" for rate in rates], label_type="center", color="white", fontweight="bold")
+    if max(len(model["label"]) for model in models) > 14 or len(models) > 5:
+        axis.tick_params("x", rotation=25)
+
+
+def _solved_by_level(axis: Any, models: Sequence[Mapping[str, Any]]) -> None:
+    """Bars side by side for each level, with the number of its puzzles below."""
+    levels = sorted({level for model in models for level in model["by_level"]})
+    width = 0.8 / len(models)
+    for index, (model, colour) in enumerate(zip(models, (GREY, BLUE, GREEN), strict=False)):
+        there = [place for place, level in enumerate(levels) if level in model["by_level"]]
+        parts = [model["by_level"][levels[place]] for place in there]
+        rates = [part["solve_rate"] for part in parts]
+        places = [place + (index - (len(models) - 1) / 2) * width for place in there]
+        errors = _bars(rates, [part["interval"] for part in parts])
+        axis.bar(places, rates, width, color=colour, yerr=errors, capsize=4, label=model["label"])
+    counts = [next(model["by_level"][level]["n"] for model in models if level in model["by_level"]) for level in levels]
+    axis.set_xticks(range(len(levels)), [f"{level}\n(n={n})" for level, n in zip(levels, counts, strict=True)])
+    axis.legend(fontsize=8, loc="best")
+
+
+def _bars(rates: Sequence[float], intervals: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Distances from each rate down and up to the ends of its interval, as matplotlib takes them."""
+    pairs = list(zip(rates, intervals, strict=True))
+    below, above = (
+        [max(0.0, rate - low) for rate, (low, _) in pairs],
+        [max(0.0, high - rate) for rate, (_, high) in pairs],
+    )
+    return [below, above]
 
 
 def _running_mean(values: tuple[float, ...], width: int = 5) -> list[float]:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from ..build_dataset.generate import Wish
 from ..errors import InputError
 
 Section = TypeVar("Section")
@@ -37,8 +38,26 @@ class Dataset:
     rows: int | None = None
     numbers: tuple[int, ...] = (3, 4)
     languages: tuple[str, ...] = ("en", "zh")
+    number_range: tuple[int, int] = (1, 99)
+    target_range: tuple[int, int] = (10, 100)
+    levels: dict[Any, Any] | None = None
     seed: int = 0
     source: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("number_range", "target_range"):
+            if len(getattr(self, name)) != 2:
+                raise InputError(f"section 'dataset', key '{name}': expected two numbers, lowest and highest")
+        try:
+            _ = self.wish
+        except (TypeError, ValueError):
+            raise InputError("section 'dataset', key 'levels': expected shares such as {0: 0.5, 1: 0.5}") from None
+
+    @property
+    def wish(self) -> Wish:
+        """What to generate."""
+        levels = None if self.levels is None else {int(level): float(share) for level, share in self.levels.items()}
+        return Wish(self.numbers, self.number_range, self.target_range, levels)
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,11 @@ class Rewards:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """``limit`` held-out puzzles of ``test`` for the published numbers, ``validation`` ones to choose the best."""
+    """``limit`` held-out puzzles of ``test`` for the published numbers, ``validation`` ones to choose the best.
+
+    Each gets ``samples`` completions and, with ``greedy``, one of the likeliest tokens. ``patience``: training stops
+    after so many checkpoints that solve no more validation puzzles than the best before them; 0 never stops it.
+    """
 
     limit: int = 500
     validation: int = 200
@@ -97,6 +120,19 @@ class Evaluate:
     max_new_tokens: int = 320
     batch_size: int = 128
     seed: int = 0
+    samples: int = 1
+    greedy: bool = True
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"limit": 1, "validation": 0, "temperature": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
+        for name, bound in (least | {"samples": 1, "patience": 0}).items():
+            if not getattr(self, name) >= bound:
+                raise InputError(f"section 'evaluate', key '{name}': at least {bound}, got {getattr(self, name)}")
+        if self.temperature == 0 and self.samples > 1:
+            raise InputError("section 'evaluate', key 'samples': at temperature 0 they are all the same; set it to 1")
+        if self.patience and not self.validation:
+            raise InputError("section 'evaluate', key 'patience': it needs 'validation' puzzles to look at")
 
 
 @dataclass(frozen=True)

@@ -3,40 +3,114 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import inspect
+import math
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ..errors import InputError
-from . import rewards
+from ..errors import InputError, TrainingError
+from .article_rewards import article_equation_reward, article_format_reward
+from .rewards import equation_reward, format_reward
+from .shaped_rewards import language_reward, length_reward, truth_reward
 
 RewardFunction = Callable[..., list[float]]
-SHIPPED = ("equation_reward", "format_reward")
+_REWARDS = (equation_reward, format_reward, article_equation_reward, article_format_reward)
+SHIPPED: dict[str, RewardFunction] = {
+    reward.__name__: reward for reward in (*_REWARDS, language_reward, length_reward, truth_reward)
+}
 SAMPLES, SUCCESSES = "completion_samples.txt", "success_completion_samples.txt"
 SAMPLE_CHANCE = 0.1
+# What TRL hands to a reward by keyword, besides the dataset's own columns.
+_PASSED = ("prompts", "completions", "completion_ids", "nums", "target", "trainer_state", "log_extra", "log_metric")
 
 
 def load_reward(name: str) -> RewardFunction:
-    """A shipped reward, or FUNCTION of ``FILE.py:FUNCTION``. Raises ``InputError`` when there is none."""
+    """A shipped reward, or FUNCTION of ``FILE.py:FUNCTION``, which may be async.
+
+    Raises ``InputError`` when there is none, when its file cannot be imported, or when it would not take what a
+    trainer passes: better now than after a model was loaded. A file's function is wrapped so that scores
+    which are not one number or None per completion are a ``TrainingError`` that names it.
+    """
     if name in SHIPPED:
-        return getattr(rewards, name)
+        return SHIPPED[name]
     path, colon, function = name.rpartition(":")
     if not colon or not Path(path).is_file():
         raise InputError(f"no reward '{name}': use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    reward = getattr(_module(Path(path)), function, None)
+    if not callable(reward) or inspect.isclass(reward):
+        raise InputError(f"reward file {path} has no function '{function}'")
+    if function in SHIPPED:
+        raise InputError(f"reward '{name}' has the name of a shipped one and would be logged as it; rename it")
+    try:
+        inspect.signature(reward).bind(**dict.fromkeys(_PASSED))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"reward '{name}' does not take what a trainer passes ({error}); "
+            f"define it as `def {function}(completions, nums, target, **kwargs)`"
+        ) from error
+    return _checked(reward, name, function)
+
+
+def _module(path: Path) -> ModuleType:
+    """The user's file, run once per process and content, under a name of its own that hides no other module."""
+    try:
+        content = hashlib.sha256(str(path.resolve()).encode() + b"\0" + path.read_bytes())
+    except OSError as error:
+        raise InputError(f"reward file {path} cannot be read: {error.strerror}") from error
+    name = f"countdown_r1_reward_{content.hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise InputError(f"reward file {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+        raise InputError(f"reward file {path} is not a Python file; its name must end in .py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own code, which may raise anything
-        raise InputError(f"reward file {path} cannot be imported: {type(error).__name__}: {error}") from error
-    if not callable(getattr(module, function, None)):
-        raise InputError(f"reward file {path} has no function '{function}'")
-    return getattr(module, function)
+    except (Exception, SystemExit) as error:  # the user's own code, which may raise anything
+        del sys.modules[name]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"reward file {path} cannot be imported: {reason}") from error
+    return module
+
+
+def _checked(reward: Callable[..., Any], name: str, function: str) -> RewardFunction:
+    """``reward`` under the name ``function``, its scores as plain floats; async when it is."""
+
+    def check(scores: Iterable[Any], completions: list[Any]) -> Any:
+        return _scores(scores, len(completions), name)
+
+    def score(completions: list[Any], **columns: object) -> Any:
+        return check(reward(completions=completions, **columns), completions)
+
+    async def score_later(completions: list[Any], **columns: object) -> Any:
+        scores: Any = reward(completions=completions, **columns)
+        return check(await scores, completions)
+
+    later = inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
+    wrapped: Any = score_later if later else score
+    wrapped.__name__ = function  # the name TRL logs the reward under
+    wrapped.__doc__ = reward.__doc__
+    return wrapped
+
+
+def _scores(scores: Iterable[Any], wanted: int, name: str) -> list[float | None]:
+    """One finite float or None per completion."""
+    try:
+        plain = [None if score is None else float(score) for score in scores]
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"reward '{name}' must return a list of numbers, one per completion: {error}") from error
+    if len(plain) != wanted:
+        raise TrainingError(f"reward '{name}' returned {len(plain):,} scores for {wanted:,} completions")
+    for row, score in enumerate(plain):
+        if score is not None and not math.isfinite(score):
+            raise TrainingError(f"reward '{name}' scored completion {row} with {score}; return a finite number or None")
+    return plain
 
 
 def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:

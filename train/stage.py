@@ -26,7 +26,8 @@ from .cold_start import cold_start, save_model
 from .cost import write_cost
 from .grpo import grpo_config, run_grpo
 from .pictures import draw_training
-from .recipe import Recipe, recipe_text, settings
+from .questions import Questions, Row, select_rows
+from .recipe import Evaluate, Recipe, recipe_text, settings
 from .reward_functions import load_reward
 
 RECIPE_FILE = "recipe.yaml"
@@ -49,10 +50,11 @@ def train(
         return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     check_recipe(recipe, out)
     rows = train_rows(dataset, recipe.dataset.languages)
+    validation = validation_rows(dataset, recipe.evaluate)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = models.load(base)
-        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder)
+        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation)
         state.wait_for_everyone()
         if not state.is_main_process:
             return None
@@ -86,6 +88,11 @@ def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]
     """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all."""
     columns = [load(dataset, language, "train").to_list() for language in languages]
     return [row for rows in zip(*columns, strict=True) for row in rows]
+
+
+def validation_rows(dataset: str, settings: Evaluate) -> list[Row]:
+    """The puzzles that early stopping looks at; none when it was not asked for."""
+    return select_rows(Questions(dataset), "validation", settings.validation) if settings.patience else []
 
 
 def finish_processes() -> None:
@@ -131,7 +138,7 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
         model, tokenizer = models.load(recipe.base)
         save_model(model, tokenizer, folder / "base.writing")
         record = Path(source.path_or_id) / manifest.FILE_NAME
-        if record.exists():
+        if record.exists() and manifest.read(record.parent).stage == "cold_start":
             shutil.copy(record, folder / "base.writing" / "cold_start.json")
         (folder / "base.writing").rename(folder / "base")
     state.wait_for_everyone()

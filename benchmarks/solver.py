@@ -47,7 +47,8 @@ def main() -> None:
     figures: Figures = {}
     for name, value in [*tables(rng, options.rounds), *rows(rng, options.rounds), *alone(rng, options.puzzles)]:
         figures[name] = value
-        print(f"{name:<58}{value:>14,.{1 if value < 1000 else 0}f}", flush=True)
+        digits = 0 if value >= 1000 else 1 if value >= 10 else 3
+        print(f"{name:<58}{value:>14,.{digits}f}", flush=True)
     if options.json:
         settings = {"rounds": options.rounds, "puzzles": options.puzzles, "load_average": os.getloadavg()[0]}
         versions = {"python": platform.python_version(), "numpy": np.__version__, "pyarrow": pa.__version__}

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..game.batch import Ints, solve_rows
 from ..game.puzzle import Puzzle
-from ..game.search import easiest
+from ..game.solver import easiest
 from ..game.split import SPLITS, split_of_rows
 from .generate import Wish, refuse
 
@@ -58,5 +58,5 @@ def _draw_tried(
 ) -> Puzzle | None:
     """A puzzle of one of ``sets`` with a random target; with 5 or 6 numbers most can be made."""
     puzzle = Puzzle(tuple(sets[0].tolist()), int(rng.integers(target_range[0], target_range[1] + 1)))
-    found = easiest(puzzle.nums, puzzle.target)
+    found = easiest(puzzle)
     return puzzle if found is not None and level in (None, found[0]) else None

@@ -25,13 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_BATCH_NUMBERS = 5
-_PIECE_ROWS = {1: 1_000_000, 2: 500_000, 3: 100_000, 4: 16_384, 5: 1024}
-"""Rows that one process solves at a time, by how many numbers they have: about 40 ms."""
-_FEWEST_PIECES = 12
 _NODE_BYTES = 2_000_000
 """What the nodes of one batch may take: more rows spread the cost of numpy's calls, fewer stay in the cache."""
-
-_MOST_ROWS = 2**16
+_MOST_BATCH_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -51,40 +47,25 @@ class Cells:
         return Cells(*(column[chosen] for column in (self.row, self.target, self.n_solutions, self.level, self.form)))
 
 
-def solve_rows(nums: Ints, low: int | Ints, high: int | Ints, processes: int = 1) -> Cells:
+def solve_rows(nums: Ints, low: int | Ints, high: int | Ints) -> Cells:
     """Every target from ``low`` to ``high`` (at least 0; numbers, or arrays with one per row) that rows can make.
 
     ``nums`` has shape (rows, 1 to 5 numbers), in any order. Where every row has ``low`` = ``high``, the test is
-    three to four times as fast. Work for half a second or more is shared with ``processes - 1`` others (``workers.py``;
-    safe beside threads), and the result is the same. Raises ``InputError`` when 64 bits could overflow.
+    three to four times as fast. Raises ``InputError`` when 64 bits could overflow.
     """
-    rows, count = nums.shape
+    rows = len(nums)
     low, high = (np.broadcast_to(np.asarray(bound, np.int64), rows) for bound in (low, high))
     if not rows:
         return Cells(*[np.zeros(0, np.int64)] * 5)
-    dtype = _refuse_or_choose_dtype(nums, low, high)
-    work = rows / _PIECE_ROWS[count] / (4 if (low == high).all() else 1)
-    if processes > 1 and work >= _FEWEST_PIECES:
-        return _solve_shared(nums, low, high, processes)
-    columns, low, high = sorted_columns(nums.astype(dtype)), low.astype(dtype), high.astype(dtype)
+    nums, low, high = _in_exact_type(nums, low, high)
+    columns, span = sorted_columns(nums), high - low
     found = [
-        _solve_batch(program_over(labels), columns[:, some], low[some], high[some] - low[some], some)
+        _solve_batch(program_over(labels), _distinct(columns[:, some], labels), low[some], span[some], some)
         for labels, group in patterns(columns)
-        for some in _batches(group, program_over(labels), dtype)
+        for some in _batches(group, program_over(labels), columns.itemsize)
     ]
     order = np.argsort(np.concatenate([names for names, *_ in found]), kind="stable")
     return Cells(*(np.concatenate(parts).take(order).astype(np.int64) for parts in zip(*found, strict=True)))
-
-
-def _solve_shared(nums: Ints, low: Ints, high: Ints, processes: int) -> Cells:
-    from .workers import share
-
-    starts = range(0, len(nums), _PIECE_ROWS[nums.shape[1]])
-    pieces = [slice(start, start + starts.step) for start in starts]
-    found: list[Cells] = share(solve_rows, [(nums[piece], low[piece], high[piece]) for piece in pieces], processes)
-    for cells, start in zip(found, starts, strict=True):
-        cells.row[:] += start
-    return Cells(*(np.concatenate(columns) for columns in zip(*(vars(cells).values() for cells in found), strict=True)))
 
 
 def exact_dtype(count: int, largest: int, target: int) -> type[np.int32] | type[np.int64] | None:
@@ -119,7 +100,8 @@ def easiest_texts(nums: Ints, form: npt.NDArray[np.int64]) -> pa.StringArray:
     return _filled(list(places), template, columns)
 
 
-def _refuse_or_choose_dtype(nums: Ints, low: Ints, high: Ints) -> type[np.int32] | type[np.int64]:
+def _in_exact_type(nums: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
+    """The arguments in the type that no row overflows. Raises ``InputError`` when there is none."""
     count, smallest = nums.shape[1], nums.min(initial=1)
     if nums.dtype.kind not in "iu" or not 1 <= count <= MAX_BATCH_NUMBERS or smallest < 1:
         what = f"{count} of type {nums.dtype} from {smallest} on"
@@ -131,7 +113,7 @@ def _refuse_or_choose_dtype(nums: Ints, low: Ints, high: Ints) -> type[np.int32]
     dtype = exact_dtype(count, largest, top)
     if dtype is None:
         raise InputError(f"{count} numbers up to {largest:,} with targets up to {top:,} are too large for int64")
-    return dtype
+    return nums.astype(dtype), low.astype(dtype), high.astype(dtype)
 
 
 def sorted_columns(nums: Ints) -> Ints:
@@ -158,19 +140,19 @@ def _distinct(columns: Ints, labels: Labels) -> Ints:
     return columns[[labels.index(label) for label in sorted(set(labels))]]
 
 
-def _batches(rows: Places, program: Program, dtype: type[np.integer]) -> Iterator[Places]:
-    size = min(max(32, _NODE_BYTES // (np.dtype(dtype).itemsize * program.size)), _MOST_ROWS)
+def _batches(rows: Places, program: Program, itemsize: int) -> Iterator[Places]:
+    """``rows`` in pieces whose nodes stay in the cache."""
+    size = min(max(32, _NODE_BYTES // (itemsize * program.size)), _MOST_BATCH_ROWS)
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
 
-def _solve_batch(program: Program, columns: Ints, low: Ints, span: Ints, names: Places) -> tuple[Ints, ...]:
-    """Row names, targets, solution counts, levels and easiest forms of the solvable cells of one batch."""
-    nodes = program.evaluate(_distinct(columns, program.forms.labels))
+def _solve_batch(program: Program, numbers: Ints, low: Ints, span: Ints, names: Places) -> tuple[Ints, ...]:
+    nodes = program.evaluate(numbers)
     np.abs(nodes, out=nodes)
     hits = find_hits(program, nodes, low, span)
-    row, offset, *columns_of_cells = _cells(hits, levels(program, nodes, hits))
-    return names[row].astype(np.int32), low[row] + offset.astype(low.dtype), *columns_of_cells
+    row, offset, *others = _cells(hits, levels(program, nodes, hits))
+    return names[row].astype(np.int32), low[row] + offset.astype(low.dtype), *others
 
 
 def _cells(hits: Hits, level: Places) -> tuple[Ints, ...]:

@@ -18,11 +18,6 @@ from .program import Places, program_over
 from .writing import Writer
 
 
-def easiest(nums: tuple[int, ...], target: int) -> tuple[int, str] | None:
-    """Level and text of the easiest solution with all of ``nums``, 2 to 6 of them; None when there is none."""
-    return Search(nums, target).easiest()
-
-
 class Search:
     """The solutions of a puzzle of 2 to 6 numbers, the same for every order of ``nums``.
 

@@ -1,18 +1,11 @@
 """The solver against an independent brute force: every way to combine the numbers, on Fractions, written anew."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations, permutations
 from operator import add, mul, sub, truediv
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +23,6 @@ from countdown_r1.game.program import program_over
 from countdown_r1.game.puzzle import Puzzle, check
 from countdown_r1.game.search import Search
 from countdown_r1.game.solver import Label, count_solutions, easiest_solution, label, level
-from countdown_r1.game.workers import share
 
 Shape = tuple[Any, ...]
 
@@ -488,95 +480,9 @@ def test_known_puzzles_have_the_level_people_know(nums: tuple[int, ...], target:
     assert level(Puzzle(nums, target)) == expected
 
 
-def test_six_numbers_are_answered_in_the_blink_of_an_eye() -> None:
+def test_six_numbers_get_expressions_that_hold() -> None:
     rng = random.Random(4)
     puzzles = [Puzzle(tuple(rng.randint(1, 100) for _ in range(6)), rng.randint(100, 999)) for _ in range(40)]
-    seconds: list[float] = []
-    for puzzle in puzzles:
-        began = time.process_time()
-        text = easiest_solution(puzzle)
-        seconds.append(time.process_time() - began)
-        assert text is None or check(puzzle, text).solved
-    assert max(seconds) < 0.1
-
-
-def test_any_number_of_processes_gives_the_same_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    nums = np.random.default_rng(1).integers(1, 100, (3_000, 4))
-    alone = solve_rows(nums, 10, 100)
-    monkeypatch.setattr(batch, "_PIECE_ROWS", dict.fromkeys(range(1, 6), 200))
-    for processes in (2, 3):
-        shared = solve_rows(nums, 10, 100, processes=processes)
-        for name, column in vars(alone).items():
-            assert getattr(shared, name).tobytes() == column.tobytes()
-
-
-@pytest.fixture
-def helpful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module that workers can import, and the folder in which it leaves the ids of its processes."""
-    code = """
-        import os, pathlib, time
-
-        def note(parent, seconds):
-            (pathlib.Path(__file__).parent / f"{os.getpid()}.pid").touch()
-            time.sleep(seconds)
-            return os.getpid()
-
-        def die(parent, value):
-            if os.getpid() != parent:
-                os._exit(3)
-            time.sleep(0.05)
-            return value
-    """
-    (tmp_path / "helpful.py").write_text(textwrap.dedent(code), encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    import helpful  # pyright: ignore[reportMissingImports]
-
-    yield helpful
-    sys.modules.pop("helpful")
-
-
-def test_tasks_are_shared_with_other_processes_that_end_with_the_work(helpful: Any, tmp_path: Path) -> None:
-    done = share(helpful.note, [(os.getpid(), 0.2)] * 8, 3)
-    assert len(set(done)) > 1 and os.getpid() in done
-    assert_gone(tmp_path, but=os.getpid())
-
-
-def test_what_a_dying_worker_leaves_is_done_here(helpful: Any) -> None:
-    assert share(helpful.die, [(os.getpid(), value) for value in range(40)], 3) == list(range(40))
-
-
-def test_an_error_in_a_task_is_raised_here() -> None:
-    with pytest.raises(ValueError, match="'x'"):
-        share(int, [("1",), ("x",), ("2",)], 2)
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_after_an_interruption(helpful: Any, tmp_path: Path, how: signal.Signals) -> None:
-    call = "import helpful; from countdown_r1.game.workers import share; share(helpful.note, [(0, 0.5)] * 1000, 3)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    running = subprocess.Popen([sys.executable, "-c", call], env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("*.pid"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    running.send_signal(how)
-    assert running.wait(timeout=20) != 0
-    assert_gone(tmp_path)
-
-
-def assert_gone(folder: Path, but: int | None = None) -> None:
-    """No process that left its id in ``folder`` is running, or only for the rest of its task."""
-    left = {int(path.stem) for path in folder.glob("*.pid")} - {but}
-    assert left
-    deadline = time.monotonic() + 10
-    while any(map(is_running, left)):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-
-
-def is_running(process: int) -> bool:
-    """Whether a process does anything; one that has ended may still wait for its parent to take note."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+    texts = [easiest_solution(puzzle) for puzzle in puzzles]
+    assert sum(text is not None for text in texts) > 30
+    assert all(text is None or check(puzzle, text).solved for puzzle, text in zip(puzzles, texts, strict=True))

@@ -269,13 +269,24 @@ def test_an_unsolvable_puzzle_is_named_as_such_and_tried_all_the_same(page: Page
     expect(page.locator("#solution")).to_contain_text("No solution exists")
 
 
+# Seen from outside, the button may be there and gone between two looks.
+PRESS_STOP_AS_SOON_AS_IT_CAN_BE = """() => {
+  window.pressed = false;
+  const stop = document.querySelector('#stop');
+  const watch = new MutationObserver(() => {
+    if (!stop.disabled) { watch.disconnect(); stop.click(); window.pressed = true; }
+  });
+  watch.observe(stop, { attributes: true });
+}"""
+
+
 def test_stop_ends_the_thought(page: Page) -> None:
     clear(page)
     pose(page, "90 5 12", "73")
     for _ in range(5):  # a babbling model may be done before the button is pressed
+        page.evaluate(PRESS_STOP_AS_SOON_AS_IT_CAN_BE)
         page.click("#solve")
-        expect(page.locator("#stop")).to_be_enabled()
-        page.evaluate("document.querySelector('#stop').click()")
+        page.wait_for_function("window.pressed")
         expect(page.locator("#solve")).to_be_enabled()
         if page.locator("#verdict .notice").count():
             break

@@ -211,7 +211,7 @@ class RewardWatch(TrainerCallback):
         if "reward" not in logs or self.rewarded:
             return
         self.steps += 1
-        self.rewarded = bool(logs["reward"])
+        self.rewarded = logs["reward"] > 0  # a penalty alone teaches nothing either
         if self.steps >= ZERO_STEPS and not self.rewarded:
             clipped = logs.get("completions/clipped_ratio", 0.0)
             reason = (
@@ -220,5 +220,5 @@ class RewardWatch(TrainerCallback):
                 else "read completion_samples/: is the format wrong, or are the tags special tokens of the tokenizer?"
             )
             raise TrainingError(
-                f"every reward of the first {self.steps} logged steps is 0, so nothing is learnt; {reason}"
+                f"every reward of the first {self.steps} logged steps is 0 or less, so nothing is learnt; {reason}"
             )

@@ -90,7 +90,7 @@ def evaluation(options: argparse.Namespace, dataset: Path, model: Path, seed: in
     """The summary of base and checkpoints; without validation rows the pair is base and last checkpoint."""
     asked = ["--dataset", dataset, "--split", options.split, "--limit", options.n, "--temperature", temperature]
     out = options.work / f"evaluation-{seed}-{temperature:g}"
-    limits = ["--max-new-tokens", 256, "--out", out, "--overwrite", "--json"]
+    limits = ["--max-new-tokens", 256, "--no-greedy", "--out", out, "--overwrite", "--json"]
     countdown("evaluate", model, *asked, *limits, threads=options.threads)
     return json.loads((out / "summary.json").read_text(encoding="utf-8"))
 

@@ -7,6 +7,7 @@ tokenizer. They do not agree token by token (bfloat16 sums depend on the batch) 
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +69,8 @@ def opened(folder: Path, decoding: Decoding) -> Iterator[Opened]:
 @contextmanager
 def _vllm(folder: Path, decoding: Decoding) -> Iterator[Opened]:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    # Its engine would be forked from this process, which has asked torch about the GPU: CUDA refuses to start there.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
     # Whatever a model, a driver or vLLM itself has against it surfaces here, in as many kinds of exceptions.
@@ -84,6 +87,8 @@ def _vllm(folder: Path, decoding: Decoding) -> Iterator[Opened]:
         yield Opened(tokenizer, context, partial(_write_with_vllm, engine, tokenizer, ends))
     finally:
         engine.llm_engine.engine_core.shutdown()  # gives the GPU's memory back to the next model
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _generation_config(folder: Path) -> GenerationConfig:

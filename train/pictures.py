@@ -13,19 +13,17 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 BLUE, GREEN, ORANGE, GREY = "#2f6db3", "#2d8659", "#c96f1e", "#9aa0a6"
-PANELS = (
-    ("Equation reward (training batches)", "rewards/equation_reward/mean", BLUE),
-    ("Format reward (training batches)", "rewards/format_reward/mean", GREEN),
-    ("Completion length (tokens)", "completions/mean_length", ORANGE),
-)
+LENGTH = "completions/mean_length"
 
 
 def draw_training(metrics: Path, out: Path) -> None:
-    """Rewards and completion length over steps; steps as dots, their running mean as a line."""
+    """Each reward and the completion length over steps; steps as dots, their running mean as a line."""
     logged = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    figure, axes = pyplot.subplots(1, len(PANELS), figsize=(13, 3.6), layout="constrained")
-    for axis, (title, key, colour) in zip(axes, PANELS, strict=True):
+    panels = _panels(logged)
+    figure, _ = pyplot.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.6), layout="constrained")
+    for axis, (key, title) in zip(figure.axes, panels.items(), strict=True):
         points = [(entry["step"], entry[key]) for entry in logged if entry.get(key) is not None]
+        colour = ORANGE if key == LENGTH else (BLUE, GREEN)[list(panels).index(key) % 2]
         if points:
             steps, values = zip(*points, strict=True)
             axis.plot(steps, values, ".", color=colour, alpha=0.35)
@@ -34,6 +32,14 @@ def draw_training(metrics: Path, out: Path) -> None:
         axis.set_xlabel("GRPO step")
         _clean(axis)
     _save(figure, out)
+
+
+def _panels(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Titles by logged key: one for each reward that the run had, and one for the length."""
+    keys = dict.fromkeys(key for entry in logged for key in entry)
+    rewards = [key for key in keys if key.startswith("rewards/") and key.endswith("/mean")]
+    titles = {key: f"{key.split('/')[1].replace('_', ' ').capitalize()} (training batches)" for key in rewards}
+    return titles | {LENGTH: "Completion length (tokens)"}
 
 
 def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:

@@ -50,7 +50,9 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
     if not torch.cuda.is_available():
         values |= {"use_cpu": True, "bf16": False}
     try:
-        return GRPOConfig(**values | {"output_dir": str(out)})  # pyright: ignore[reportArgumentType]
+        with warnings.catch_warnings():  # of names that an older transformers needs still
+            warnings.simplefilter("ignore", FutureWarning)
+            return GRPOConfig(**values | {"output_dir": str(out)})  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError) as error:
         raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
 

@@ -113,10 +113,11 @@ def evaluate(chain: Chain, hub: Hub, echo: Echo) -> None:
 
 def publish(chain: Chain, hub: Hub, echo: Echo) -> None:
     """Stage 4: dataset, checkpoints, cards and Space; a second time sends only what changed."""
+    from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    section = chain.recipe.publish
-    publish_run(chain.out, namespace=chain.namespace, hub=hub, public=section.public, overwrite=True, echo=echo)
+    wish = Wish(public=chain.recipe.publish.public)
+    publish_run(chain.out, namespace=chain.namespace, hub=hub, wish=wish, overwrite=True, echo=echo)
 
 
 def serve(chain: Chain, port: int, echo: Echo) -> None:

@@ -301,26 +301,69 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--push-to", "namespace", required=True, metavar="NAMESPACE", help="User or organisation.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--mirror", metavar="URL", help="Read other people's cards from here; your token is not sent there.")
 @click.option("--public", is_flag=True, help="Make the repositories public [default: private].")
+@click.option("--yes", is_flag=True, help="Do not ask before anything becomes public.")
+@click.option("--space/--no-space", default=True, show_default=True, help="Make the Space too.")
+@click.option("--adopt", is_flag=True, help="RUN is another program's output: a full model or a PEFT adapter.")
+@click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
+@click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--dry-run", is_flag=True, help="List what would be pushed, and contact nobody.")
-@click.option("--overwrite", is_flag=True, help="Replace RUN/published if it exists.")
-def publish(run_folder: Path, namespace: str, hub_name: str, public: bool, dry_run: bool, overwrite: bool) -> None:
-    """Publish RUN (outputs/NAME): dataset, model with a branch per checkpoint, cards and Space.
+@click.option("--overwrite", is_flag=True, help="Replace RUN/published if it records another place.")
+def publish(
+    run_folder: Path,
+    namespace: str,
+    hub_name: str,
+    mirror: str | None,
+    public: bool,
+    yes: bool,
+    space: bool,
+    adopt: bool,
+    base: str | None,
+    read_back: bool,
+    dry_run: bool,
+    overwrite: bool,
+) -> None:
+    """Publish RUN (outputs/NAME): dataset, model with a branch per checkpoint, records, cards, Space, collection.
 
-    Everything is read back and compared before it is called published. A rerun sends only what changed.
+    Everything is read back and compared before it is tagged and called published. The same command completes what
+    was interrupted and sends only what changed.
     """
-    if public and not dry_run:
-        click.confirm("Everything in this run becomes public. Go on?", abort=True)
-    hub = connect(hub_name, write=not dry_run)
+    if public and not (dry_run or yes):
+        click.confirm(f"Everything in this run becomes public under {namespace}. Go on?", abort=True)
+    hub = connect(hub_name, write=not dry_run, mirror=mirror)
+    from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    published = publish_run(
-        run_folder, namespace=namespace, hub=hub, public=public, dry_run=dry_run, overwrite=overwrite, echo=click.echo
+    wish = Wish(public, space, adopt, base, read_back)
+    publish_run(
+        run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, overwrite=overwrite, echo=click.echo
     )
-    finish(run_folder / "published" if not dry_run else f"{len(published.repos)} repositories, nothing sent")
+    if not dry_run:
+        finish(run_folder / "published")
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
+    """Take a published RUN back: list what would be deleted, ask, and delete it.
+
+    A dataset that other models name stays; only this model's line in its card goes.
+    """
+    hub = connect(hub_name)
+    from .publish.unpublish import plan, withdraw
+
+    planned = plan(run_folder, hub)
+    click.echo("\n".join(planned.lines()))
+    if not yes:
+        click.confirm("This cannot be undone. Delete it?", abort=True)
+    withdraw(planned, hub, click.echo)
+    finish(f"{run_folder} is not published any more; its own files are as they were")
 
 
 @main.command()
@@ -403,11 +446,18 @@ def run(
 @main.command()
 @click.option("--port", default=7870, show_default=True, help="0 takes a free one.")
 @click.option("--data", type=click.Path(path_type=Path), default=Path("outputs/rehearsal-hub"), show_default=True)
-def hub(port: int, data: Path) -> None:
-    """Serve the rehearsal Hub on 127.0.0.1 until Ctrl-C: see what would be public before it is."""
+@click.option("--faults", help="Let a share of the requests fail: 0.2, or KIND=SHARE,... as 429=0.1,lost=0.05.")
+@click.option("--fault-seed", default=0, show_default=True, help="Which requests fail.")
+@click.option("--xet", is_flag=True, help="Let clients upload through Xet instead of plain LFS.")
+def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -> None:
+    """Serve the rehearsal Hub on 127.0.0.1 until Ctrl-C: see what would be public before it is.
+
+    With --faults it fails as the real one does (429, 500, 503, 412, slow, cut, truncated, lost), to practise with.
+    """
+    from .rehearsal.faults import parse_faults
     from .rehearsal.server import serve
 
-    serve(port=port, data=data)
+    serve(port=port, data=data, faults=parse_faults(faults, fault_seed) if faults else None, xet=xet)
 
 
 @main.command()
@@ -439,11 +489,11 @@ def read_recipe(
     return recipe.with_rewards(rewards) if rewards else recipe
 
 
-def connect(hub_name: str, *, write: bool = True) -> Any:
+def connect(hub_name: str, *, write: bool = True, mirror: str | None = None) -> Any:
     """The Hub to talk to; before anything imports its clients, which read their endpoint at import."""
     from .hub import connect as connect_hub
 
-    return connect_hub(hub_name, write=write)
+    return connect_hub(hub_name, write=write, mirror=mirror)
 
 
 def connect_if_remote(names: str, hub_name: str) -> None:

@@ -1,4 +1,5 @@
-"""The one door to the Hub, real or rehearsal: endpoint, token, push with retry, read back and compare.
+"""The one door to the Hub, real or rehearsal: endpoint, token, repositories, tags. What is pushed goes through
+``hub_push``.
 
 ``connect`` comes first in a process, before anything imports huggingface_hub or datasets: both read
 ``HF_ENDPOINT`` once, when they are imported. A loopback address gets a token of its own and an environment in
@@ -7,39 +8,38 @@ which the user's is nowhere to be found, for this process and for its children.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
 import tempfile
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .errors import HubError
 from .hub_errors import plain_errors, retried
-from .manifest import sha256
 from .rehearsal.client import TOKEN_VARIABLE, is_loopback, keep_in, recorded, start_or_join
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 REHEARSAL = "rehearsal"
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
-_KEPT = ".gitattributes"  # written by the Hub itself; says what goes to LFS
+_SMALL_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
 class Hub:
-    """Where to publish, and as whom."""
+    """Where to publish, and as whom. ``mirror`` is where libraries read from instead, without any token."""
 
     endpoint: str
     token: str | None = field(repr=False)
     rehearsal: bool
+    mirror: str | None = None
 
     @property
     def api(self) -> HfApi:
@@ -47,30 +47,65 @@ class Hub:
 
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="countdown-r1")
 
+    @property
+    def reader(self) -> HfApi:
+        """For reading what others published: from the mirror where there is one."""
+        from huggingface_hub import HfApi
 
-def connect(target: str | None, *, data: Path = Path("outputs/rehearsal-hub"), write: bool = True) -> Hub:
+        return HfApi(endpoint=self.mirror, token=False, library_name="countdown-r1") if self.mirror else self.api
+
+
+def connect(
+    target: str | None, *, data: Path = Path("outputs/rehearsal-hub"), write: bool = True, mirror: str | None = None
+) -> Hub:
     """The Hub that ``target`` names: None or ``hub`` (``HF_ENDPOINT`` or huggingface.co), ``rehearsal``, or a URL.
 
     ``rehearsal`` starts the loopback server on ``data``, which ends with this process, or joins the one that
-    runs. With ``write`` the token is tried at once. Raises ``HubError`` for a missing or refused token, a Hub
-    that does not answer, or libraries that were imported earlier and bound to another endpoint.
+    runs. With ``write`` the token is tried at once. With ``mirror``, a URL, libraries load from there, without a
+    token, while pushes go to the Hub. Raises ``HubError`` for a missing or refused token, a Hub that does not
+    answer, or libraries that were imported earlier and bound to another endpoint.
     """
-    if target == REHEARSAL:
-        server = start_or_join(data)
-        hub = Hub(server.endpoint, server.token, rehearsal=True)
-    else:
-        endpoint = _endpoint(target)
-        loopback = is_loopback(endpoint)
-        hub = Hub(endpoint, _loopback_token(endpoint, data) if loopback else None, loopback)
-    _refuse_late(hub)
+    mirror = _endpoint(mirror) if mirror else None
+    hub, xet = _hub(target, data)
+    _refuse_late(mirror or hub.endpoint, hub.rehearsal and not xet)
     if hub.rehearsal:
-        keep_in(hub.endpoint, hub.token or "", data)
-    else:
-        hub = Hub(hub.endpoint, _token_variable() or _user_token(hub.endpoint), rehearsal=False)
-        os.environ["HF_ENDPOINT"] = hub.endpoint
+        keep_in(hub.endpoint, hub.token or "", data, xet=xet)
+    if mirror:
+        hub = replace(hub, mirror=mirror)
+        _read_from(mirror)
+    if not hub.rehearsal:
+        hub = replace(hub, token=_token_variable() or _user_token(hub.endpoint, mirror))
+    if mirror:
+        _hide_tokens(hub)
     if write:
         user_name(hub)
     return hub
+
+
+def _hub(target: str | None, data: Path) -> tuple[Hub, bool]:
+    """The Hub without a user's token, and whether it is a rehearsal one that takes uploads through Xet."""
+    server = start_or_join(data) if target == REHEARSAL else None
+    if server:
+        return Hub(server.endpoint, server.token, rehearsal=True), server.xet
+    endpoint = _endpoint(target)
+    if not is_loopback(endpoint):
+        return Hub(endpoint, None, rehearsal=False), False
+    running = recorded(data)
+    xet = running is not None and running.endpoint == endpoint and running.xet
+    return Hub(endpoint, _loopback_token(endpoint, data), rehearsal=True), xet
+
+
+def _read_from(mirror: str) -> None:
+    """Libraries load from the mirror, and send it no token of their own accord."""
+    os.environ["HF_ENDPOINT"] = mirror
+    os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+
+
+def _hide_tokens(hub: Hub) -> None:
+    """Out of this process's environment and its children's; ``TOKEN_VARIABLE`` alone holds it, for pushes."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ |= {"HF_TOKEN_PATH": os.devnull, TOKEN_VARIABLE: hub.token or ""}
 
 
 def _endpoint(target: str | None) -> str:
@@ -97,37 +132,53 @@ def _token_variable() -> str | None:
     return token or None
 
 
-def _user_token(endpoint: str) -> str | None:
+def _user_token(endpoint: str, mirror: str | None) -> str | None:
     """The user's own token; never over a connection that others can read."""
     if endpoint.startswith("http://"):
         raise HubError(f"{endpoint} is not encrypted: your token is not sent there. Use https, or set {TOKEN_VARIABLE}")
-    os.environ["HF_ENDPOINT"] = endpoint  # before the import, which reads it
+    os.environ["HF_ENDPOINT"] = mirror or endpoint  # before the import, which reads it
     from huggingface_hub import get_token
 
     return get_token()
 
 
-def _refuse_late(hub: Hub) -> None:
+def _refuse_late(reads: str, plain_lfs: bool) -> None:
     """Libraries imported before hold on to the endpoint (and to Xet) they were imported with."""
     constants, config = sys.modules.get("huggingface_hub.constants"), sys.modules.get("datasets.config")
-    bound = {getattr(constants, "ENDPOINT", hub.endpoint), getattr(config, "HF_ENDPOINT", hub.endpoint).rstrip("/")}
-    xet = hub.rehearsal and not getattr(constants, "HF_HUB_DISABLE_XET", True)
-    if xet or bound != {hub.endpoint}:
-        other = ", ".join(sorted(bound - {hub.endpoint})) or "uploads through Xet"
-        raise HubError(f"this process is bound to {other} already: connect to {hub.endpoint} in a new process")
+    bound = {getattr(constants, "ENDPOINT", reads), getattr(config, "HF_ENDPOINT", reads).rstrip("/")}
+    xet = plain_lfs and not getattr(constants, "HF_HUB_DISABLE_XET", True)
+    if xet or bound != {reads}:
+        other = ", ".join(sorted(bound - {reads})) or "uploads through Xet"
+        raise HubError(f"this process is bound to {other} already: connect to {reads} in a new process")
 
 
-def _plain_errors(hub: Hub, doing: str) -> AbstractContextManager[None]:
+def plain(hub: Hub, doing: str) -> AbstractContextManager[None]:
+    """Every failure in here is a ``HubError`` of one line: what was being done, what the Hub said, and the fix."""
     fix = f"set {TOKEN_VARIABLE}" if hub.rehearsal else "run `hf auth login` with a token that may write"
     return plain_errors(hub.endpoint, doing, fix)
+
+
+@contextmanager
+def quiet_bars(sizes: Iterable[int]) -> Iterator[None]:
+    """Without huggingface_hub's bars for each file while there is little to send."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    quiet = sum(sizes) < _SMALL_BYTES and not are_progress_bars_disabled()
+    if quiet:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if quiet:
+            enable_progress_bars()
 
 
 def user_name(hub: Hub) -> str:
     """Whose token it is. Raises ``HubError`` when there is none or the Hub refuses it."""
     if not hub.token:
         raise HubError(f"no token for {hub.endpoint}: run `hf auth login`, or set HF_TOKEN")
-    with _plain_errors(hub, "checking the token"):
-        return retried(lambda: hub.api.whoami()["name"], attempts=3)
+    with plain(hub, "checking the token"):
+        return retried(lambda: hub.api.whoami()["name"], attempts=6)
 
 
 def web_url(hub: Hub, repo_id: str, repo_type: str, revision: str | None = None) -> str:
@@ -148,7 +199,7 @@ def ensure_repo(hub: Hub, repo_id: str, repo_type: str, *, private: bool = True,
     An existing repository keeps its visibility, but a public one where a private one was asked for is an error.
     """
     page = web_url(hub, repo_id, repo_type)
-    with _plain_errors(hub, f"creating {repo_id}"):
+    with plain(hub, f"creating {repo_id}"):
         make = hub.api.create_repo
         retried(lambda: make(repo_id, repo_type=repo_type, private=private, space_sdk=space_sdk, exist_ok=True))
         public = not retried(lambda: hub.api.repo_info(repo_id, repo_type=repo_type)).private
@@ -159,138 +210,13 @@ def ensure_repo(hub: Hub, repo_id: str, repo_type: str, *, private: bool = True,
 
 def set_private(hub: Hub, repo_id: str, repo_type: str, private: bool) -> None:
     """Make a repository private or public."""
-    with _plain_errors(hub, f"changing who can see {repo_id}"):
+    with plain(hub, f"changing who can see {repo_id}"):
         retried(lambda: hub.api.update_repo_settings(repo_id, repo_type=repo_type, private=private))
-
-
-def push_folder(
-    hub: Hub,
-    repo_id: str,
-    repo_type: str,
-    folder: Path,
-    *,
-    revision: str = "main",
-    message: str,
-    allow_patterns: list[str] | None = None,
-) -> str:
-    """Make a branch an exact mirror of a folder, in one commit; returns the commit's sha.
-
-    The branch is created when it is missing, files that are gone are deleted, and no commit is made when
-    nothing changed. The commit names the one it was compared with, so after a conflict, a busy Hub or a dropped
-    connection it is compared anew: two writers never mix, and a commit whose answer was lost is not repeated.
-    """
-    files = _local_files(folder, allow_patterns)
-    with _plain_errors(hub, f"pushing to {repo_id} at {revision}"):
-        retried(lambda: _ensure_branch(hub, repo_id, repo_type, revision))
-        return retried(lambda: _push_once(hub, repo_id, repo_type, files, revision, message))
-
-
-def _local_files(folder: Path, allow_patterns: list[str] | None) -> dict[str, Path]:
-    from huggingface_hub.utils import filter_repo_objects
-
-    if not folder.is_dir():
-        raise HubError(f"{folder} is not a folder: there is nothing to push")
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    names = [name for name in paths if not {".git", ".cache"} & set(name.split("/"))]
-    files = {name: paths[name] for name in filter_repo_objects(names, allow_patterns=allow_patterns)}
-    if any(name.rsplit("/", 1)[-1] == ".gitignore" for name in files):
-        raise HubError(f"{folder} holds a .gitignore, and the Hub silently leaves out what it lists: remove it")
-    if not files:
-        raise HubError(f"{folder} holds no file to push")
-    return files
-
-
-def _ensure_branch(hub: Hub, repo_id: str, repo_type: str, revision: str) -> None:
-    from huggingface_hub.errors import RevisionNotFoundError
-
-    try:
-        hub.api.repo_info(repo_id, repo_type=repo_type, revision=revision)
-    except RevisionNotFoundError:
-        hub.api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
-
-
-def _push_once(hub: Hub, repo_id: str, repo_type: str, files: dict[str, Path], revision: str, message: str) -> str:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-    head = str(hub.api.repo_info(repo_id, repo_type=repo_type, revision=revision).sha)
-    remote = _remote_files(hub, repo_id, repo_type, head)
-    changed = [name for name, path in files.items() if name not in remote or not _is_same(path, remote[name])]
-    gone = [name for name in remote if name not in files and name != _KEPT]
-    if not changed and not gone:
-        return head
-    operations: list[Any] = [CommitOperationDelete(path_in_repo=name) for name in gone]
-    operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=files[name]) for name in changed]
-    commit = hub.api.create_commit(
-        repo_id,
-        operations,
-        commit_message=message,
-        repo_type=repo_type,
-        revision=revision,
-        parent_commit=head,
-    )
-    return str(commit.oid)
-
-
-def _remote_files(hub: Hub, repo_id: str, repo_type: str, revision: str) -> dict[str, RepoFile]:
-    from huggingface_hub.hf_api import RepoFile
-
-    tree = hub.api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type=repo_type)
-    return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-
-
-def _is_same(path: Path, entry: RepoFile) -> bool:
-    """By SHA-256 for a file in LFS, by git's own name for it otherwise."""
-    size = path.stat().st_size
-    if size != entry.size:
-        return False
-    if entry.lfs is not None:
-        return entry.lfs.sha256 == sha256(path)
-    return entry.blob_id == hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest()
-
-
-def verify_folder(
-    hub: Hub, repo_id: str, repo_type: str, folder: Path, *, revision: str, allow_patterns: list[str] | None = None
-) -> dict[str, str]:
-    """Download a revision into an empty folder and compare every file; returns path -> SHA-256 in hex.
-
-    Raises ``HubError`` naming the first file that is missing, extra or different.
-    """
-    files = _local_files(folder, allow_patterns)
-    with tempfile.TemporaryDirectory(prefix="countdown-r1-verify-") as name:
-        got = Path(name) / "files"
-        with _plain_errors(hub, f"reading {repo_id} at {revision} back"):
-            retried(lambda: _download(hub, repo_id, repo_type, revision, got, Path(name) / "cache"))
-        expected = {name: sha256(path) for name, path in files.items()}
-        found = {name: sha256(path) for name, path in _downloaded(got, expected).items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "differs" if name in expected else "should not be there"
-            raise HubError(f"{repo_id} at {revision}: {name} {state}; publish again, which sends only what differs")
-    return expected
-
-
-def _download(hub: Hub, repo_id: str, repo_type: str, revision: str, got: Path, cache: Path) -> None:
-    hub.api.snapshot_download(
-        repo_id,
-        repo_type=repo_type,
-        revision=revision,
-        local_dir=got,
-        cache_dir=cache,
-    )
-
-
-def _downloaded(folder: Path, expected: dict[str, str]) -> dict[str, Path]:
-    """The files of a download, without huggingface_hub's own notes and the Hub's ``.gitattributes``."""
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    notes = ".cache/huggingface/"
-    return {
-        name: path for name, path in paths.items() if not name.startswith(notes) and (name != _KEPT or name in expected)
-    }
 
 
 def version_of(hub: Hub, repo_id: str, repo_type: str, revision: str = "main") -> str | None:
     """The version tag (``v1``, ``v2``, ...) on the commit that a branch or commit name means, None without one."""
-    with _plain_errors(hub, f"reading the tags of {repo_id}"):
+    with plain(hub, f"reading the tags of {repo_id}"):
         head = retried(lambda: hub.api.repo_info(repo_id, repo_type=repo_type, revision=revision)).sha
         return next((name for name, commit in _versions(hub, repo_id, repo_type).items() if commit == head), None)
 
@@ -300,7 +226,7 @@ def tag_version(hub: Hub, repo_id: str, repo_type: str, revision: str) -> str:
     known = version_of(hub, repo_id, repo_type, revision)
     if known:
         return known
-    with _plain_errors(hub, f"tagging {repo_id}"):
+    with plain(hub, f"tagging {repo_id}"):
         numbers = [int(name[1:]) for name in _versions(hub, repo_id, repo_type)]
         tag = f"v{max(numbers, default=0) + 1}"
         retried(lambda: hub.api.create_tag(repo_id, repo_type=repo_type, tag=tag, revision=revision, exist_ok=True))
@@ -318,7 +244,7 @@ def read_text(hub: Hub, repo_id: str, repo_type: str, name: str, revision: str =
     from huggingface_hub.errors import EntryNotFoundError
 
     with tempfile.TemporaryDirectory(prefix="countdown-r1-read-") as folder:
-        with _plain_errors(hub, f"reading {name} of {repo_id}"):
+        with plain(hub, f"reading {name} of {repo_id}"):
             get = hub.api.hf_hub_download
             try:
                 path = retried(
@@ -338,5 +264,5 @@ def load_dataset(hub: Hub, repo_id: str, config: str, *, split: str, revision: s
 
     if hub.rehearsal:
         datasets_config.USE_PARQUET_EXPORT = False
-    with _plain_errors(hub, f"loading {repo_id}"):
+    with plain(hub, f"loading {repo_id}"):
         return datasets.load_dataset(repo_id, config, split=split, revision=revision, token=hub.token)

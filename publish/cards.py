@@ -10,13 +10,16 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..build_dataset.prompt import Template, load_template
 from ..errors import InputError
+from ..rehearsal.card import validate_card
 from . import tables
-from .checkpoints import Checkpoint, Run, without_paths, without_places
+from .checkpoints import Checkpoint, Run, base_model, without_paths, without_places
+from .licences import Licence
 from .transcripts import Transcript, fence, pick_transcripts
 from .usage import snippet
 
@@ -24,62 +27,116 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 TEMPLATES = Path(__file__).parent / "templates"
-_HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
 PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
 _MODELS_SECTION = "\n# Models trained on it · 用它训练的模型\n"  # the last section
 
 
 @dataclass(frozen=True)
 class Links:
-    """The three repositories of a run. ``site`` is put before every path: the Hub's address, or nothing on a
-    rehearsal Hub, whose port says nothing to a reader. Revisions are commits, None where not known yet:
+    """The repositories of a run, None for what it has not. ``site`` is put before every path: the Hub's address, or
+    nothing on a rehearsal Hub, whose port says nothing to a reader. Revisions are commits, None where not known yet:
     of the dataset, of the branch with the best weights, of the model's ``main``, which has a ``tag`` by then."""
 
-    dataset: str
+    dataset: str | None
     model: str
-    space: str
+    space: str | None
     site: str = ""
     dataset_revision: str | None = None
     weights_revision: str | None = None
     model_revision: str | None = None
     tag: str | None = None
+    evaluation: str | None = None
+    completions: str | None = None
 
     @property
-    def urls(self) -> dict[str, str]:
-        return {
-            "dataset_url": f"{self.site}/datasets/{self.dataset}",
-            "model_url": f"{self.site}/{self.model}",
-            "space_url": f"{self.site}/spaces/{self.space}",
-        }
+    def repos(self) -> dict[str, tuple[str, str]]:
+        """Type and id of each repository by its role, in the order in which they are pushed."""
+        found = {"dataset": ("dataset", self.dataset), "model": ("model", self.model)}
+        found |= {"evaluation": ("dataset", self.evaluation), "completions": ("dataset", self.completions)}
+        found |= {"space": ("space", self.space)}
+        return {role: (kind, name) for role, (kind, name) in found.items() if name}
+
+    @property
+    def urls(self) -> dict[str, str | None]:
+        """``ROLE_url`` and ``ROLE_id`` for the templates; None for a repository that the run has not."""
+        prefixes = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+        values: dict[str, str | None] = {}
+        for role in ("dataset", "model", "evaluation", "completions", "space"):
+            kind, name = self.repos.get(role, ("", None))
+            values |= {f"{role}_id": name, f"{role}_url": f"{self.site}/{prefixes[kind]}{name}" if name else None}
+        return values
+
+    @property
+    def namespace(self) -> str:
+        return self.model.partition("/")[0]
 
 
 def model_card(run: Run, links: Links) -> str:
     """The card of ``main``: metadata, how to run it, transcripts, results, training, data, limits; then Chinese."""
-    return _render("model_card.md", _card_data(run, links, run.best), _model_values(run, links))
+    return render("model_card.md", _card_data(run, links, run.best), _model_values(run, links))
 
 
 def checkpoint_card(run: Run, checkpoint: Checkpoint, links: Links) -> str:
     """The short card of a branch, with this checkpoint's own results."""
     rows = [row for row in run.summary.get("models", []) if row["label"] == checkpoint.label]
-    values = {"title": _title(links), "branch": checkpoint.branch, "step": checkpoint.step, "dataset_id": links.dataset}
+    values = {"title": _title(links), "branch": checkpoint.branch, "step": checkpoint.step}
     values |= {"protocol": protocol(run), "results": tables.results(rows, None, [checkpoint.branch])}
-    return _render("checkpoint_card.md", _card_data(run, links, checkpoint), values | links.urls)
+    return render("checkpoint_card.md", _card_data(run, links, checkpoint), values | links.urls)
 
 
 def dataset_card(card: str, links: Links, remote_card: str = "") -> str:
     """The dataset's card with a list of the models trained on it, those already named in ``remote_card`` included."""
-    listed = re.findall(r"^- \[([^\]]+)\]", remote_card.partition(_MODELS_SECTION)[2], re.MULTILINE)
-    names = sorted({*listed, links.model})
+    names = sorted({*_listed(remote_card), links.model})
     items = "\n".join(f"- [{name}]({links.site}/{name})" for name in names)
-    body = card.partition(_MODELS_SECTION)[0].rstrip().replace(PLACEHOLDER, links.dataset)
+    body = card.partition(_MODELS_SECTION)[0].rstrip().replace(PLACEHOLDER, links.dataset or PLACEHOLDER)
     return f"{body}\n{_MODELS_SECTION}\n{items}\n"
 
 
-def _render(template: str, card_data: ModelCardData, values: dict[str, Any]) -> str:
+def _listed(card: str) -> list[str]:
+    """The models that a dataset's card names."""
+    return re.findall(r"^- \[([^\]]+)\]", card.partition(_MODELS_SECTION)[2], re.MULTILINE)
+
+
+def other_models(card: str, model: str) -> list[str]:
+    """The models that a dataset's card names beside one."""
+    return [name for name in _listed(card) if name != model]
+
+
+def without_model(card: str, model: str) -> str:
+    """A dataset's card without the line of one model."""
+    return re.sub(rf"^- \[{re.escape(model)}\].*\n", "", card, flags=re.MULTILINE)
+
+
+def size_category(n: int) -> str:
+    """The Hub's name for a dataset's number of rows.
+
+    >>> size_category(500), size_category(20_000)
+    ('n<1K', '10K<n<100K')
+    """
+    bounds = [("1K", 10**3), ("10K", 10**4), ("100K", 10**5), ("1M", 10**6), ("10M", 10**7)]
+    if n < bounds[0][1]:
+        return "n<1K"
+    return next((f"{low[0]}<n<{high[0]}" for low, high in pairwise(bounds) if n < high[1]), "10M<n<100M")
+
+
+def with_front_matter(template: str, front: str, values: dict[str, Any]) -> str:
+    """A card of YAML and a rendered template."""
+    from jinja2 import Template as Jinja
+
+    text = Jinja((TEMPLATES / template).read_text(encoding="utf-8"), trim_blocks=False).render(**values)
+    return f"---\n{front}---\n\n{_tidy(text)}"
+
+
+def _tidy(card: str) -> str:
+    """Without the blank lines that empty parts of a template leave."""
+    return re.sub(r"\n{3,}(?=#|\||\*|-)", "\n\n", card).rstrip() + "\n"
+
+
+def render(template: str, card_data: ModelCardData, values: dict[str, Any]) -> str:
     from huggingface_hub import ModelCard
 
     text = str(ModelCard.from_template(card_data, template_path=str(TEMPLATES / template), **values))
-    return re.sub(r"\n{3,}(?=#|\||\*|-)", "\n\n", text).rstrip() + "\n"
+    return _tidy(text)
 
 
 def _title(links: Links) -> str:
@@ -98,7 +155,6 @@ def _model_values(run: Run, links: Links) -> dict[str, Any]:
     language = transcripts[0].language if transcripts and transcripts[0].language in prompts else next(iter(prompts))
     return links.urls | {
         "title": _title(links),
-        "dataset_id": links.dataset,
         "dataset_revision": links.dataset_revision,
         "best": run.best.label,
         "best_branch": run.best.branch,
@@ -123,7 +179,7 @@ def _model_values(run: Run, links: Links) -> dict[str, Any]:
         "data": data_table(run.folder / "dataset"),
         "commands": _commands(run, links),
         "provenance": _provenance(run),
-        "licence": _licence(hub_base),
+        "licence": _licence(hub_base, run.licence),
         "licence_zh": f"基础模型 {hub_base} 的许可同样适用。" if hub_base else "权重采用 Apache License 2.0。",
     }
 
@@ -181,7 +237,7 @@ def _shown(transcript: Transcript) -> dict[str, str]:
 
 def templates(run: Run) -> dict[str, Template]:
     """The prompt templates of the run's dataset by language, the default one first."""
-    recorded = run.dataset.settings.get("templates") or {}
+    recorded = (run.dataset.settings.get("templates") if run.dataset else None) or {}
     return {name: Template(**values) for name, values in recorded.items()} or {"en": load_template("en")}
 
 
@@ -216,7 +272,7 @@ def _training(run: Run) -> str:
 
 def _cost(run: Run) -> dict[str, Any]:
     """``cost.json``; a price of 0 means that none was stated, so no sum is shown either."""
-    path = run.folder / "model" / "cost.json"
+    path = run.weights / "cost.json"
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     priced = bool(values.get("price_per_hour"))
     return {key: value for key, value in values.items() if priced or key not in ("price_per_hour", "currency", "total")}
@@ -230,13 +286,13 @@ def _cold_start(run: Run) -> str:
 
 
 def _recipe(run: Run) -> str:
-    path = run.folder / "model" / "recipe.yaml"
+    path = run.weights / "recipe.yaml"
     return fence(public(run, path.read_text(encoding="utf-8")).rstrip(), "yaml") if path.is_file() else ""
 
 
 def _commands(run: Run, links: Links) -> str:
     """What was typed, each command once; `run` does every stage, publishing included."""
-    typed = [public(run, stage.command) for stage in (run.dataset, run.model, run.evaluation) if stage.command]
+    typed = [public(run, one.command) for one in (run.dataset, run.model, run.evaluation) if one and one.command]
     if not any(command.startswith("countdown-r1 run ") for command in typed):
         typed.append(f"countdown-r1 publish outputs/{run.name} --push-to {links.model.partition('/')[0]}")
     return fence("\n".join(dict.fromkeys(typed)), "sh")
@@ -248,33 +304,37 @@ def _provenance(run: Run) -> str:
     return f"{commit}Versions: {versions}." if versions else commit
 
 
-def base_model(run: Run) -> str | None:
-    """The Hub id of the model that was trained further, None for weights that are not from the Hub."""
-    name = run.model.results.get("base") or run.model.settings.get("base")
-    match = _HUB_ID.fullmatch(name) if isinstance(name, str) and not Path(name).exists() else None
-    return match[1] if match else None
-
-
-def _licence(hub_base: str | None) -> str:
-    if hub_base:
+def _licence(hub_base: str | None, licence: Licence | None) -> str:
+    if hub_base is None:
+        return "The weights are under the Apache License 2.0."
+    if licence is None:
         return f"These weights were made from {hub_base}, whose licence applies."
-    return "The weights are under the Apache License 2.0."
+    named = f"`{licence.id}`" + (f" ({licence.name})" if licence.name else "")
+    return f"These weights were made from {hub_base}, whose licence, {named}, applies. {licence.notice}".strip()
+
+
+def licence_metadata(licence: Licence | None) -> dict[str, Any]:
+    """The card's keys for a licence that the base brings with it."""
+    if licence is None:
+        return {}
+    return {"license": licence.id, "license_name": licence.name, "license_link": licence.link}
 
 
 def _card_data(run: Run, links: Links, checkpoint: Checkpoint) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     hub_base = base_model(run)
+    licence: dict[str, Any] = licence_metadata(run.licence) if hub_base else {"license": "apache-2.0"}
     row = next((row for row in run.summary.get("models", []) if row["label"] == checkpoint.label), {})
     return ModelCardData(
         model_name=_title(links),
         language=sorted({name.partition("-")[0] for name in templates(run)}),
-        license=None if hub_base else "apache-2.0",
+        **licence,
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=hub_base,
         base_model_relation="finetune" if hub_base else None,
-        datasets=[links.dataset],
+        datasets=[links.dataset] if links.dataset else None,
         tags=["countdown", "grpo", "reasoning", "reinforcement-learning", "trl"],
         eval_results=_eval_results(run, links, row) or None,
     )
@@ -289,8 +349,8 @@ def _eval_results(run: Run, links: Links, row: dict[str, Any]) -> list[EvalResul
     return [
         EvalResult(
             task_type="text-generation",
-            dataset_type=links.dataset,
-            dataset_name=links.dataset.partition("/")[2],
+            dataset_type=links.dataset or "countdown",
+            dataset_name=(links.dataset or "/countdown").partition("/")[2],
             dataset_split=(run.summary.get("dataset") or {}).get("split"),
             dataset_revision=links.dataset_revision,
             dataset_args={key: value for key, value in arguments.items() if value is not None},
@@ -303,8 +363,9 @@ def _eval_results(run: Run, links: Links, row: dict[str, Any]) -> list[EvalResul
     ]
 
 
-def check_metadata(card: str, where: str) -> None:
-    """Raise ``InputError`` when a card's YAML front matter is missing, empty or not a mapping."""
+def check_metadata(card: str, repo_type: str, where: str) -> None:
+    """Raise ``InputError`` when a card's YAML front matter is missing, empty or not a mapping, or a key in it has a
+    value that the Hub would refuse (the rehearsal Hub's own rules, which are the Hub's)."""
     import yaml
     from huggingface_hub import RepoCard
 
@@ -314,3 +375,6 @@ def check_metadata(card: str, where: str) -> None:
         raise InputError(f"the metadata of {where} is not valid: {str(error).splitlines()[0]}") from error
     if not data:
         raise InputError(f"the card {where} has no metadata; it starts with a YAML block between '---' lines")
+    errors, _ = validate_card(card, repo_type)
+    if errors:
+        raise InputError(f"the metadata of {where} is not valid: {errors[0]}")

@@ -1,7 +1,7 @@
 """A finished run as publishing sees it: its checkpoints, the best of them, and the files that may leave.
 
-What may leave is an allow-list. Optimizer, scheduler and random states, ``training_args.bin``, TensorBoard
-events and whatever else lies in a run's folders are never looked at.
+What may leave is an allow-list. Optimizer, scheduler and random states, ``training_args.bin`` and whatever else lies
+in a run's folders are never looked at.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from .. import manifest
 from ..errors import StageError
 from ..manifest import Manifest
+from .licences import Licence
 
 # What from_pretrained reads (transformers, peft); weights only as safetensors, so nothing is unpickled.
 CHECKPOINT_FILES = (
@@ -28,6 +29,7 @@ CHECKPOINT_FILES = (
 RUN_FILES = ("training.png", "completion_samples/*.txt")
 RUN_MEASUREMENTS = ("metrics.jsonl", "aha.json", "cost.json", "recipe.yaml")
 DATASET_FILES = ("*/*.parquet",)
+HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
 STAGES = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}
 # Keys that say where on whose machine something ran.
 _PRIVATE_KEYS = {"path", "host", "hostname", "cwd"}
@@ -49,16 +51,31 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """What the files of another program's output say: the base on the Hub and how the weights relate to it, the
+    library that loads them, and the trainer's log."""
+
+    base: str | None
+    relation: str | None
+    library: str
+    log: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class Run:
-    """A run whose three stages are complete and undamaged. ``summary`` is the evaluation's ``summary.json``."""
+    """A run whose stages are complete and undamaged. ``summary`` is the evaluation's ``summary.json``, empty
+    without an evaluation; ``weights`` the folder with checkpoints; ``licence`` that of the base."""
 
     folder: Path
-    dataset: Manifest
+    dataset: Manifest | None
     model: Manifest
-    evaluation: Manifest
+    evaluation: Manifest | None
     summary: dict[str, Any]
     checkpoints: tuple[Checkpoint, ...]
     best: Checkpoint
+    weights: Path
+    adopted: Adopted | None = None
+    licence: Licence | None = None
 
     @property
     def name(self) -> str:
@@ -68,20 +85,34 @@ class Run:
 def read_run(folder: Path) -> Run:
     """The run in ``folder``, every file compared with its manifest.
 
+    Without ``evaluation/`` the last checkpoint counts as the best, and the card says that nothing was measured.
     Raises ``StageError`` naming the stage that is missing and the command that makes it, the first damaged
     file, or the stage that was made from something else.
     """
     folder = folder.resolve()
-    manifests = {stage: _read_stage(folder, stage) for stage in STAGES}
+    evaluated = (folder / "evaluation").is_dir()
+    manifests = {stage: _read_stage(folder, stage) for stage in STAGES if stage != "evaluation" or evaluated}
     _check_chain(folder, manifests)
-    summary = json.loads((folder / "evaluation" / "summary.json").read_text(encoding="utf-8"))
-    checkpoints = find_checkpoints(folder / "model", manifests["model"])
-    best = next((one for one in checkpoints if one.label == summary.get("best")), None)
+    summary: dict[str, Any] = {}
+    if evaluated:
+        summary = json.loads((folder / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    weights = folder / "model"
+    checkpoints = find_checkpoints(weights, manifests["model"])
+    wanted = summary.get("best") if evaluated else checkpoints[-1].label if checkpoints else None
+    best = next((one for one in checkpoints if one.label == wanted), None)
     if best is None:
-        raise StageError(
-            f"{folder / 'model'} has no weights for the best model, '{summary.get('best')}'; evaluate again"
-        )
-    return Run(folder, **manifests, summary=summary, checkpoints=checkpoints, best=best)
+        raise StageError(f"{weights} has no weights for the best model, '{wanted}'; evaluate again")
+    stages: dict[str, Any] = {"evaluation": None} | manifests
+    return Run(folder, **stages, summary=summary, checkpoints=checkpoints, best=best, weights=weights)
+
+
+def base_model(run: Run) -> str | None:
+    """The Hub id of the model that was trained further, None for weights that are not from the Hub."""
+    if run.adopted:
+        return run.adopted.base
+    name = run.model.results.get("base") or run.model.settings.get("base")
+    match = HUB_ID.fullmatch(name) if isinstance(name, str) and not Path(name).exists() else None
+    return match[1] if match else None
 
 
 def _read_stage(folder: Path, stage: str) -> Manifest:
@@ -98,10 +129,10 @@ def _read_stage(folder: Path, stage: str) -> Manifest:
 
 def _check_chain(folder: Path, manifests: dict[str, Manifest]) -> None:
     """A stage that says what it was made from must have been made from what lies here."""
-    digests = {stage: manifest.sha256(folder / stage / manifest.FILE_NAME) for stage in STAGES}
+    digests = {stage: manifest.sha256(folder / stage / manifest.FILE_NAME) for stage in manifests}
     sources = {"model": {digests["dataset"]}, "evaluation": {digests["model"], digests["dataset"]}}
     for stage, allowed in sources.items():
-        if manifests[stage].read is not None and manifests[stage].read not in allowed:
+        if stage in manifests and manifests[stage].read is not None and manifests[stage].read not in allowed:
             before = "dataset" if stage == "model" else "model"
             command = f"countdown-r1 {STAGES[stage]}"
             raise StageError(f"{folder / stage} was made from another {before} than the one here; rerun `{command}`")
@@ -127,7 +158,8 @@ def stage_checkpoint(checkpoint: Checkpoint, out: Path) -> None:
     Raises ``StageError`` when there are no safetensors weights or no ``config.json``.
     """
     stage_files(checkpoint.folder, CHECKPOINT_FILES, out)
-    if not any(out.glob("*.safetensors")) or not (out / "config.json").is_file():
+    named = (out / "config.json").is_file() or (out / "adapter_config.json").is_file()
+    if not any(out.glob("*.safetensors")) or not named:
         raise StageError(f"{checkpoint.folder} lacks safetensors weights or config.json; train again")
     for name in ("config.json", "tokenizer_config.json"):
         if (out / name).is_file():
@@ -150,13 +182,14 @@ def stage_files(source: Path, patterns: Iterable[str], out: Path) -> None:
 
 def stage_measurements(run: Run, out: Path) -> None:
     """Put what was measured into ``out``, without local paths and host names."""
-    stage_files(run.folder / "model", RUN_FILES, out)
+    stage_files(run.weights, RUN_FILES, out)
     stage_files(run.folder / "evaluation", ("evaluation.png",), out)
     for name in RUN_MEASUREMENTS:
-        path = run.folder / "model" / name
+        path = run.weights / name
         if path.is_file():
             write_text(out / name, _public_text(path, run.folder))
-    write_json(out / "evaluation.json", without_places(run.summary, run.folder))
+    if run.summary:
+        write_json(out / "evaluation.json", without_places(run.summary, run.folder))
 
 
 def _public_text(path: Path, run: Path) -> str:

@@ -1,7 +1,7 @@
-"""The publish stage: dataset, checkpoints, best model and Space of a run, pushed, read back and compared.
+"""The publish stage: every repository of a run pushed, read back and compared, then tagged and collected.
 
-Every folder is built afresh from an allow-list and scanned before the first byte leaves. Pushing again what
-is there already makes no commit, so a run that was interrupted is completed by the same command.
+Every folder is built from an allow-list and scanned before the first byte leaves. Pushing again what is there already
+makes no commit, and what was read back once is not read again, so the same command completes what was interrupted.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from .. import manifest
 from ..errors import StageError
-from ..hub import Hub, push_folder, verify_folder, web_url
+from ..hub import Hub, web_url
+from ..hub_push import push_folder, sha256_of, verify_folder
 from . import repositories
+from .adopt import read_adopted
 from .cards import Links
-from .checkpoints import Run, read_run, write_json
-from .staging import UNKNOWN_COMMIT, Part, fill, parts, repo_links, repos
+from .checkpoints import Run, base_model, read_run, write_json
+from .ledger import Ledger, only_publisher
+from .licences import licence_of
+from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
 
 RECORD = "published.json"
-SMALL_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
 class Pushed:
     """One revision of one repository: SHA-256 and size in bytes of its files. ``commit`` is None in a dry run."""
 
+    role: str
     repo_id: str
     repo_type: str
     revision: str
+    message: str
     url: str
     commit: str | None
     sha256: dict[str, str] = field(repr=False)
@@ -52,20 +57,37 @@ class Repo:
 
 @dataclass(frozen=True)
 class Published:
-    """What lies on the Hub, verified; or, with ``tag`` None, what a dry run would push."""
+    """What lies on the Hub, verified; or, with ``tag`` None, what a dry run would push. A repository that the run
+    has nothing for is None."""
 
     hub: str
     namespace: str
     public: bool
     tag: str | None
-    dataset: Repo
+    collection: str | None
     model: Repo
-    space: Repo
+    dataset: Repo | None
+    evaluation: Repo | None
+    completions: Repo | None
+    space: Repo | None
     pushed: tuple[Pushed, ...]
 
     @property
-    def repos(self) -> tuple[Repo, Repo, Repo]:
-        return self.dataset, self.model, self.space
+    def repos(self) -> tuple[Repo, ...]:
+        found = (self.dataset, self.model, self.evaluation, self.completions, self.space)
+        return tuple(repo for repo in found if repo)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
+    ``read_back`` compares every file again, those verified before included."""
+
+    public: bool = False
+    space: bool = True
+    adopt: bool = False
+    base: str | None = None
+    read_back: bool = False
 
 
 def publish(
@@ -73,35 +95,42 @@ def publish(
     *,
     namespace: str,
     hub: Hub,
-    public: bool = False,
+    wish: Wish | None = None,
     dry_run: bool = False,
     echo: Callable[[str], None] = print,
     overwrite: bool = False,
 ) -> Published:
     """Push ``run`` (a folder under ``outputs/``) to ``namespace``, verify all of it, and write ``RUN/published``.
 
-    Repositories are created private; with ``public`` they are opened at the very end, once everything is
-    verified. ``dry_run`` shows every repository, revision, file and size, and contacts nobody. A record of a
+    Repositories are created private; a public wish opens them at the very end, once everything is verified.
+    ``dry_run`` shows every repository, revision, file, size and commit, and contacts nobody. A record of a
     publication elsewhere is only replaced with ``overwrite``.
 
-    Raises ``StageError`` when a stage is missing, damaged, or made from something else, and ``HubError`` when
-    a folder holds a secret, the Hub refuses, or what comes back differs from what was sent.
+    Raises ``StageError`` when a stage is missing, damaged, or made from something else, or another process
+    publishes the run; ``HubError`` when a folder holds a secret, the Hub refuses, or what comes back differs.
     """
-    finished = read_run(run)
+    wish = wish or Wish()
     began = time.monotonic()
-    links = repo_links(finished, namespace, hub)
+    finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
+    if not dry_run and (base := base_model(finished)):
+        finished = replace(finished, licence=licence_of(hub, base))
+        if finished.licence is None:
+            echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
+    links = repo_links(finished, namespace, hub, space=wish.space)
     _check_record(finished.folder / "published", hub, namespace, overwrite)
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
         planned = _plan(finished, hub, links, Path(temporary))
         if dry_run:
             _show(planned, echo)
-            return _published(hub, links, public, planned)
-        with _quiet_if_small(planned):
-            pushed, links = _push_all(finished, hub, links, public, Path(temporary), echo)
-    if public:
-        repositories.open_all(hub, links)
-    published = _published(hub, links, public, pushed)
-    _record(finished, published, hub, time.monotonic() - began)
+            return _published(hub, links, wish, planned)
+        with only_publisher(finished.folder, place_of(hub)) as ledger:
+            one = _Publication(finished, hub, wish, ledger, Path(temporary), echo)
+            pushed, links = one.push_all(links)
+            collection = repositories.collect(hub, links, f"{finished.name}: Countdown R1") if not wish.adopt else None
+            if wish.public:
+                repositories.open_all(hub, links, collection)
+            published = _published(hub, links, wish, pushed, collection)
+            _record(finished, published, hub, wish, time.monotonic() - began)
     for repo in published.repos:
         echo(f"published {repo.type:<8}{repo.url}")
     return published
@@ -111,132 +140,143 @@ def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ..
     """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
     links = replace(links, dataset_revision=UNKNOWN_COMMIT, weights_revision=UNKNOWN_COMMIT)
     planned: list[Pushed] = []
-    for part in parts(run, hub):
+    for part in parts(run, hub, links):
         out = temporary / f"plan-{len(planned)}"
-        fill(part, out, links, hub)
+        fill(part, out, links)
+        look_through(out, hub)
         planned.append(_pushed(part, out, links, hub, None))
         shutil.rmtree(out)
     return tuple(planned)
 
 
-def _push_all(
-    run: Run, hub: Hub, links: Links, public: bool, temporary: Path, echo: Callable[[str], None]
-) -> tuple[tuple[Pushed, ...], Links]:
-    """Push and verify part by part; the commit of one goes into the cards of the next.
+@dataclass(frozen=True)
+class _Publication:
+    """One run on its way to one Hub."""
 
-    A repository is made when its first part is due, so that a Hub which refuses the Space still has the model.
-    """
-    pushed: list[Pushed] = []
-    for part in parts(run, hub, repositories.dataset_card_of(hub, links)):
-        out = temporary / f"push-{len(pushed)}"
-        fill(part, out, links, hub)
-        if part.repo_type not in {one.repo_type for one in pushed}:
-            repositories.prepare(hub, repos(links)[part.repo_type], part.repo_type, public)
-        one = _push(part, out, links, hub)
-        pushed.append(one)
-        links = _learn(part, one, run, hub, links)
-        size = sum(one.sizes.values())
-        echo(f"verified {one.repo_type:<8}{one.repo_id}@{one.revision}  {len(one.sizes)} files, {size:,} bytes")
-        shutil.rmtree(out)
-    return tuple(pushed), links
+    run: Run
+    hub: Hub
+    wish: Wish
+    ledger: Ledger
+    temporary: Path
+    echo: Callable[[str], None]
 
+    def push_all(self, links: Links) -> tuple[tuple[Pushed, ...], Links]:
+        """Push and verify part by part; the commit of one goes into the cards of the next.
 
-@contextmanager
-def _quiet_if_small(planned: tuple[Pushed, ...]) -> Iterator[None]:
-    """Without huggingface_hub's bars for each file while there is little to send: the lines of ``echo`` suffice."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+        A repository is made when its first part is due, so that a Hub which refuses the Space still has the model.
+        """
+        pushed: list[Pushed] = []
+        for part in parts(self.run, self.hub, links, repositories.dataset_card_of(self.hub, links)):
+            out = self.temporary / f"push-{len(pushed)}"
+            fill(part, out, links)
+            repo_type, repo_id = links.repos[part.role]
+            if part.role not in {one.role for one in pushed}:
+                repositories.prepare(self.hub, repo_id, repo_type, self.wish.public)
+            one = self._push(part, out, links)
+            pushed.append(one)
+            links = self._learn(part, one, links)
+            size = sum(one.sizes.values())
+            self.echo(f"verified {repo_type:<8}{repo_id}@{one.revision}  {len(one.sizes)} files, {size:,} bytes")
+            shutil.rmtree(out)
+        return tuple(pushed), links
 
-    quiet = sum(sum(one.sizes.values()) for one in planned) < SMALL_BYTES and not are_progress_bars_disabled()
-    if quiet:
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        if quiet:
-            enable_progress_bars()
+    def _push(self, part: Part, out: Path, links: Links) -> Pushed:
+        """Push a part and read it back, unless these files were found at this commit before."""
+        repo_type, repo_id = links.repos[part.role]
+        commit = push_folder(self.hub, repo_id, repo_type, out, revision=part.revision, message=part.message)
+        one = _pushed(part, out, links, self.hub, commit)
+        if self.wish.read_back or not self.ledger.holds(repo_id, commit, one.sha256):
+            verify_folder(self.hub, repo_id, repo_type, out, revision=commit)
+            self.ledger.add(repo_id, commit, one.sha256)
+        return one
 
+    def _learn(self, part: Part, one: Pushed, links: Links) -> Links:
+        """``links`` with the commit that a part became; the best model's is tagged as well."""
+        if part.known_as == "dataset_revision":
+            return replace(links, dataset_revision=self._same_data(one) or one.commit)
+        if part.known_as == "model_revision":
+            verified = self.ledger.commits(one.repo_id)
+            links = replace(links, tag=repositories.tag(self.hub, one.repo_id, str(one.commit), verified))
+        return replace(links, **{part.known_as: one.commit}) if part.known_as else links
 
-def _learn(part: Part, one: Pushed, run: Run, hub: Hub, links: Links) -> Links:
-    """``links`` with the commit that a part became; the best model's is tagged as well."""
-    if part.known_as == "dataset_revision":
-        return replace(links, dataset_revision=_same_data(run, hub, one) or one.commit)
-    if part.known_as == "model_revision":
-        links = replace(links, tag=repositories.tag(hub, one.repo_id, str(one.commit)))
-    return replace(links, **{part.known_as: one.commit}) if part.known_as else links
+    def _same_data(self, dataset: Pushed) -> str | None:
+        """The commit that the run's last publication names for its dataset, while that still holds the same data.
 
-
-def _same_data(run: Run, hub: Hub, dataset: Pushed) -> str | None:
-    """The commit that the run's last publication names for its dataset, while that still holds the same data.
-
-    Another run that adds its name to the dataset's card makes a commit, and that is no news for these cards.
-    """
-    path = run.folder / "published" / RECORD
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    before, revision, name = record["pushed"][0]["sha256"], record["dataset"]["revision"], dataset.repo_id
-    data = {file for file in {*before, *dataset.sha256} if file.endswith(".parquet")}
-    same = all(before.get(file) == dataset.sha256.get(file) for file in data)
-    if record["hub"] != _place(hub) or record["dataset"]["id"] != name or not same:
-        return None
-    exists = repositories.call(
-        hub, f"reading {name}", lambda: hub.api.revision_exists(name, revision, repo_type="dataset")
-    )
-    return revision if exists else None
-
-
-def _push(part: Part, out: Path, links: Links, hub: Hub) -> Pushed:
-    repo_id = repos(links)[part.repo_type]
-    commit = push_folder(hub, repo_id, part.repo_type, out, revision=part.revision, message=part.message)
-    verify_folder(hub, repo_id, part.repo_type, out, revision=commit)
-    return _pushed(part, out, links, hub, commit)
+        Another run that adds its name to the dataset's card makes a commit, and that is no news for these cards.
+        """
+        record = _last_record(self.run.folder)
+        before = next((one for one in record.get("pushed", ()) if one["role"] == "dataset"), None)
+        if before is None or record["hub"] != place_of(self.hub) or before["repo_id"] != dataset.repo_id:
+            return None
+        data = {file for file in {*before["sha256"], *dataset.sha256} if file.endswith(".parquet")}
+        if any(before["sha256"].get(file) != dataset.sha256.get(file) for file in data):
+            return None
+        name, revision, exists = dataset.repo_id, record["dataset"]["revision"], self.hub.api.revision_exists
+        asked = f"reading {name}"
+        there = repositories.call(self.hub, asked, lambda: exists(name, revision, repo_type="dataset"))
+        return revision if there else None
 
 
 def _pushed(part: Part, out: Path, links: Links, hub: Hub, commit: str | None) -> Pushed:
-    repo_id = repos(links)[part.repo_type]
+    repo_type, repo_id = links.repos[part.role]
     paths = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
-    digests = {name: manifest.sha256(path) for name, path in paths.items()}
+    digests = {name: sha256_of(path) for name, path in paths.items()}
     sizes = {name: path.stat().st_size for name, path in paths.items()}
-    url = web_url(hub, repo_id, part.repo_type, commit or part.revision)
-    return Pushed(repo_id, part.repo_type, part.revision, url, commit, digests, sizes)
+    url = web_url(hub, repo_id, repo_type, commit or part.revision)
+    return Pushed(part.role, repo_id, repo_type, part.revision, part.message, url, commit, digests, sizes)
 
 
 def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
+    """Every repository, commit, file and size; what is on the Hub already would not be sent again."""
     for part in planned:
-        echo(f"{part.repo_type} {part.repo_id}@{part.revision}: {len(part.sizes)} files")
-        for name, size in part.sizes.items():
-            echo(f"  {size:>13,} bytes  {name}")
+        size = sum(part.sizes.values())
+        echo(f"{part.repo_type} {part.repo_id}@{part.revision}: commit '{part.message}', {len(part.sizes)} files")
+        for name, own in part.sizes.items():
+            echo(f"  {own:>13,} bytes  {name}")
+        echo(f"  {size:>13,} bytes in all")
+    total = sum(sum(part.sizes.values()) for part in planned)
+    repos = len({part.repo_id for part in planned})
+    echo(f"{repos} repositories, {len(planned)} commits at most, {total:,} bytes; nothing was sent")
 
 
-def _published(hub: Hub, links: Links, public: bool, pushed: tuple[Pushed, ...]) -> Published:
-    commits = {one.repo_type: one.commit for one in pushed if one.revision == "main"}
-    commits["dataset"] = links.dataset_revision
-    found = {kind: Repo(name, kind, commits[kind], web_url(hub, name, kind)) for kind, name in repos(links).items()}
-    return Published(_place(hub), links.model.partition("/")[0], public, links.tag, **found, pushed=pushed)
+def _published(
+    hub: Hub, links: Links, wish: Wish, pushed: tuple[Pushed, ...], collection: str | None = None
+) -> Published:
+    commits = {one.role: one.commit for one in pushed if one.revision == "main"} | {"dataset": links.dataset_revision}
+    repos: dict[str, Any] = dict.fromkeys(("dataset", "evaluation", "completions", "space"))
+    for role, (kind, name) in links.repos.items():
+        repos[role] = Repo(name, kind, commits[role], web_url(hub, name, kind))
+    return Published(place_of(hub), links.namespace, wish.public, links.tag, collection, **repos, pushed=pushed)
+
+
+def _last_record(run: Path) -> dict[str, Any]:
+    path = run / "published" / RECORD
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _check_record(folder: Path, hub: Hub, namespace: str, overwrite: bool) -> None:
     """Publishing to the same place again resumes; the record of another place is not lost by accident."""
-    if overwrite or not (folder / RECORD).is_file():
+    record = _last_record(folder.parent)
+    if overwrite or not record:
         return
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    before, now = f"{record['namespace']} on {record['hub']}", f"{namespace} on {_place(hub)}"
+    before, now = f"{record['namespace']} on {record['hub']}", f"{namespace} on {place_of(hub)}"
     if before != now:
         raise StageError(f"{folder} records a publication to {before}; pass --overwrite to record {now} instead")
 
 
-def _place(hub: Hub) -> str:
+def place_of(hub: Hub) -> str:
     """Which Hub it is; the rehearsal one may come up on another port and is still the same."""
     return "the rehearsal Hub" if hub.rehearsal else hub.endpoint
 
 
-def _record(run: Run, published: Published, hub: Hub, seconds: float) -> None:
-    target = " --hub rehearsal" if hub.rehearsal else ""
-    opened = " --public" if published.public else ""
-    command = f"countdown-r1 publish outputs/{run.name} --push-to {published.namespace}{target}{opened}"
+def _record(run: Run, published: Published, hub: Hub, wish: Wish, seconds: float) -> None:
+    flags = [("--hub rehearsal", hub.rehearsal), ("--public", wish.public), ("--adopt", wish.adopt)]
+    command = f"countdown-r1 publish outputs/{run.name} --push-to {published.namespace}"
+    command = " ".join([command, *(flag for flag, given in flags if given)])
     with manifest.stage_folder(run.folder / "published", overwrite=True) as folder:
         write_json(folder / RECORD, asdict(published) | {"repos": [asdict(repo) for repo in published.repos]})
-        source = manifest.sha256(run.folder / "evaluation" / manifest.FILE_NAME)
+        before = run.folder / ("evaluation" if run.evaluation else "model") / manifest.FILE_NAME
+        source = manifest.sha256(before) if before.is_file() else None
         results = {repo.type: repo.id for repo in published.repos} | {"tag": published.tag}
         record = manifest.Manifest("publish", command, results=results, read=source, seconds=round(seconds, 1))
         manifest.write(folder, record)

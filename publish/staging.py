@@ -10,7 +10,9 @@ from pathlib import Path
 from .. import manifest
 from ..errors import StageError
 from ..hub import Hub
+from ..scan import refuse, scan
 from ..space.package import package_space
+from .adopt import adopted_card
 from .cards import Links, check_metadata, checkpoint_card, dataset_card, model_card
 from .checkpoints import (
     DATASET_FILES,
@@ -23,46 +25,57 @@ from .checkpoints import (
     write_json,
     write_text,
 )
-from .scan import refuse, scan
+from .events import stage_events
+from .record_cards import COMPLETIONS, completions_card, evaluation_card, stage_records
 
 UNKNOWN_COMMIT = "f" * 40  # stands for a commit that does not exist yet; as long in YAML as a real one
 
 
 @dataclass(frozen=True)
 class Part:
-    """A revision to push. ``stage`` fills a folder with exactly its files; ``known_as`` is the field of ``Links``
-    that its commit becomes, for the parts after it."""
+    """A revision of the repository that plays a ``role``. ``stage`` fills a folder with exactly its files;
+    ``known_as`` is the field of ``Links`` that its commit becomes, for the parts after it."""
 
-    repo_type: str
+    role: str
     revision: str
     message: str
     stage: Callable[[Path, Links], None]
     known_as: str | None = None
 
 
-def repo_links(run: Run, namespace: str, hub: Hub) -> Links:
-    """The run's three repositories; the recipe may name the dataset's."""
+def repo_links(run: Run, namespace: str, hub: Hub, *, space: bool = True) -> Links:
+    """The run's repositories; the recipe may name the dataset's."""
+    site = "" if hub.rehearsal else hub.endpoint.rstrip("/")
+    if run.adopted:
+        return Links(None, f"{namespace}/{run.name}", None, site)
     name = (run.model.settings.get("publish") or {}).get("dataset_name", "Countdown-r1-zero")
     model = f"{namespace}/countdown-r1-{run.name}"
-    return Links(f"{namespace}/{name}", model, f"{model}-demo", "" if hub.rehearsal else hub.endpoint.rstrip("/"))
+    return Links(
+        f"{namespace}/{name}",
+        model,
+        f"{model}-demo" if space else None,
+        site,
+        evaluation=f"{model}-evaluation" if run.evaluation else None,
+        completions=f"{model}-completions" if any(run.weights.glob(COMPLETIONS)) else None,
+    )
 
 
-def repos(links: Links) -> dict[str, str]:
-    return {"dataset": links.dataset, "model": links.model, "space": links.space}
-
-
-def parts(run: Run, hub: Hub, remote_card: str = "") -> list[Part]:
+def parts(run: Run, hub: Hub, links: Links, remote_card: str = "") -> list[Part]:
     """What to push, in an order in which nothing refers to what is not there yet."""
     branches = [
         Part("model", one.branch, f"Weights: {one.label}", partial(_stage_branch, run, one), _known_as(run, one))
         for one in run.checkpoints
     ]
-    return [
+    main = _stage_adopted if run.adopted else _stage_main
+    found = [
         Part("dataset", "main", "Dataset", partial(_stage_dataset, run, remote_card), "dataset_revision"),
         *branches,
-        Part("model", "main", f"Best model: {run.best.label}", partial(_stage_main, run), "model_revision"),
+        Part("model", "main", f"Best model: {run.best.label}", partial(main, run), "model_revision"),
+        Part("evaluation", "main", "Evaluation records", partial(_stage_evaluation, run)),
+        Part("completions", "main", "Completions of the training", partial(_stage_completions, run)),
         Part("space", "main", "Space", partial(_stage_space, hub)),
     ]
+    return [part for part in found if part.role in links.repos]
 
 
 def _known_as(run: Run, checkpoint: Checkpoint) -> str | None:
@@ -74,7 +87,7 @@ def _stage_dataset(run: Run, remote_card: str, out: Path, links: Links) -> None:
     source = run.folder / "dataset"
     stage_files(source, DATASET_FILES, out)
     card = source / "README.md"
-    if not card.is_file():
+    if run.dataset is None or not card.is_file():
         raise StageError(f"{card} is missing; make it with `countdown-r1 build-dataset`")
     write_text(out / "README.md", dataset_card(card.read_text(encoding="utf-8"), links, remote_card))
     record = without_places(asdict(run.dataset), run.folder) | {"files": manifest.hashes(out)}
@@ -88,14 +101,33 @@ def _stage_branch(run: Run, checkpoint: Checkpoint, out: Path, links: Links) -> 
     if rows:
         about = {key: run.summary[key] for key in ("dataset", "n", "seed", "decoding") if key in run.summary}
         write_json(out / "evaluation.json", without_places(about | {"models": rows}, run.folder))
-    write_text(out / "README.md", checkpoint_card(run, checkpoint, links))
+    card = adopted_card(run, links, checkpoint) if run.adopted else checkpoint_card(run, checkpoint, links)
+    write_text(out / "README.md", card)
 
 
 def _stage_main(run: Run, out: Path, links: Links) -> None:
     """The best checkpoint, everything measured, and the card."""
     stage_checkpoint(run.best, out)
     stage_measurements(run, out)
+    stage_events(run.weights / "runs", out)
     write_text(out / "README.md", model_card(run, links))
+
+
+def _stage_adopted(run: Run, out: Path, links: Links) -> None:
+    """What others trained: the weights, the scalars of its log, and a card that claims no more than the files say."""
+    stage_checkpoint(run.best, out)
+    stage_events(run.weights / "runs", out)
+    write_text(out / "README.md", adopted_card(run, links, run.best))
+
+
+def _stage_evaluation(run: Run, out: Path, links: Links) -> None:
+    labels = stage_records(run, out)
+    write_text(out / "README.md", evaluation_card(run, links, labels))
+
+
+def _stage_completions(run: Run, out: Path, links: Links) -> None:
+    stage_files(run.weights, (COMPLETIONS,), out)
+    write_text(out / "README.md", completions_card(run, links, out))
 
 
 def _stage_space(hub: Hub, out: Path, links: Links) -> None:
@@ -103,9 +135,14 @@ def _stage_space(hub: Hub, out: Path, links: Links) -> None:
     package_space(out, model_repo=links.model, revision=revision, dataset_repo=links.dataset, endpoint=hub.endpoint)
 
 
-def fill(part: Part, out: Path, links: Links, hub: Hub) -> None:
-    """Build a part's folder and look through it. Raises ``HubError`` when it must not leave."""
+def fill(part: Part, out: Path, links: Links) -> None:
+    """Build a part's folder and check its card."""
     out.mkdir()
     part.stage(out, links)
+    where = f"{links.repos[part.role][1]}@{part.revision}: README.md"
+    check_metadata((out / "README.md").read_text(encoding="utf-8"), links.repos[part.role][0], where)
+
+
+def look_through(out: Path, hub: Hub) -> None:
+    """Raise ``HubError`` when a folder holds something that must not leave."""
     refuse(scan(out, {"access token in use": hub.token or ""}))
-    check_metadata((out / "README.md").read_text(encoding="utf-8"), f"{part.repo_type} {part.revision} README.md")

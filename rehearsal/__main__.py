@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import HubError
+from ..errors import CountdownError
 from .client import TAKEN_STATUS
+from .faults import parse_faults
 from .server import HOST, FolderTaken, serve
 
 
@@ -16,10 +17,21 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes the one of last time, or any")
     parser.add_argument("--host", default=HOST, help=f"{HOST} and no other")
     parser.add_argument("--parent-pid", type=int, help="end with this process and those that join later")
+    parser.add_argument("--faults", help="share of requests that fail: 0.2, or KIND=SHARE,...")
+    parser.add_argument("--fault-seed", type=int, default=0)
+    parser.add_argument("--xet", action="store_true", help="let clients upload through Xet")
     options = parser.parse_args()
     try:
-        serve(options.data, options.port, host=options.host, parent_pid=options.parent_pid)
-    except HubError as error:
+        faults = parse_faults(options.faults, options.fault_seed) if options.faults else None
+        serve(
+            options.data,
+            options.port,
+            host=options.host,
+            parent_pid=options.parent_pid,
+            faults=faults,
+            xet=options.xet,
+        )
+    except CountdownError as error:
         print(f"error: {error}", file=sys.stderr)
         return TAKEN_STATUS if isinstance(error, FolderTaken) else 1
     return 0

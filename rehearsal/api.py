@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from . import xet
 from .card import card_data, validate_card
 from .request import (
     authorized,
@@ -24,6 +25,7 @@ from .request import (
     json_of,
     need_token,
     objects_of,
+    origin,
     paged,
     read_text,
     repo_of,
@@ -268,8 +270,18 @@ def resolve(request: Request) -> Response:
     headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     if entry.lfs:
         headers |= {"X-Linked-Etag": f'"{entry.etag}"', "X-Linked-Size": str(entry.size)}
+        headers |= _xet_headers(request, repo, commit, entry)
     name = path.rsplit("/", 1)[-1]
     return FileResponse(store_of(request).blob(entry.sha256), headers=headers, filename=name, media_type=_BYTES)
+
+
+def _xet_headers(request: Request, repo: Repo, commit: Commit, entry: Entry) -> dict[str, str]:
+    """By which a client with hf_xet fetches chunks instead of the bytes that follow."""
+    chunked = xet.known(store_of(request), entry.sha256)
+    if chunked is None:
+        return {}
+    address = f"{origin(request)}/api/{repo.kind}/{repo.id}/xet-read-token/{commit.oid}?folder={chunked.folder}"
+    return {"X-Xet-Hash": chunked.hash, "Link": f'<{address}>; rel="xet-auth"'}
 
 
 _BYTES = "application/octet-stream"

@@ -33,13 +33,15 @@ class Server:
 
     endpoint: str
     token: str = field(repr=False)
+    xet: bool = False
 
 
 def recorded(data: Path) -> Server | None:
     """What ``server.json`` and ``token`` in a rehearsal folder say, None when they are missing."""
     try:
-        endpoint = json.loads((data / "server.json").read_text("utf-8"))["endpoint"]
-        return Server(str(endpoint), (data / "token").read_text("ascii").strip())
+        values = json.loads((data / "server.json").read_text("utf-8"))
+        token = (data / "token").read_text("ascii").strip()
+        return Server(str(values["endpoint"]), token, values.get("xet") is True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -122,18 +124,19 @@ def _stays_here(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return inner.is_loopback or inner.is_unspecified
 
 
-def keep_in(endpoint: str, token: str, data: Path) -> None:
+def keep_in(endpoint: str, token: str, data: Path, *, xet: bool = False) -> None:
     """Replace the environment that Hub libraries read, for this process and its children.
 
     Every variable that could hold or lead to the user's token, caches or another host goes; ``HF_HOME`` is an
-    empty folder under ``data`` that is removed when this process ends.
+    empty folder under ``data`` that is removed when this process ends. Uploads are plain LFS unless ``xet``.
     """
     home = _home(data)
     clean = _clean(os.environ)
     for name in set(os.environ) - set(clean):
         del os.environ[name]
     os.environ.update({"HF_ENDPOINT": endpoint, "HF_TOKEN": token, TOKEN_VARIABLE: token, "HF_HOME": str(home)})
-    os.environ.update({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"})
+    os.environ.update({"HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"})
+    os.environ["HF_HUB_DISABLE_XET"] = "0" if xet else "1"
     here = f"{urlsplit(endpoint).hostname},127.0.0.1,localhost,::1"
     for name in ("NO_PROXY", "no_proxy"):
         others = os.environ.get(name, "")

@@ -35,6 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import HubError
 from . import api, pages, spaces, upload
 from .client import recorded, unusable
+from .faults import Faults, Trouble
 from .request import json_of, need_token
 from .store import Refused, Store, now
 
@@ -187,12 +188,15 @@ def serve(
     *,
     host: str = HOST,
     parent_pid: int | None = None,
+    faults: Faults | None = None,
+    xet: bool = False,
     announce: Callable[[str], None] = lambda address: print(address, flush=True),
 ) -> None:
     """Serve until Ctrl-C, or until ``parent_pid`` and every process that joined later are gone.
 
     Port 0 takes the port of last time when it is free, else any. ``announce`` gets the address once it is
-    bound. Raises ``HubError`` for another host, a busy port, or a second server on the same folder.
+    bound. With ``faults`` a share of the requests fails; with ``xet`` this program's clients upload through Xet.
+    Raises ``HubError`` for another host, a busy port, or a second server on the same folder.
     """
     if host != HOST:
         raise HubError(f"the rehearsal Hub listens on {HOST} only, not on {host}: its pages need no password")
@@ -202,10 +206,11 @@ def serve(
         store.collect_garbage()
         with _request_log(data).open("a", encoding="utf-8") as log:
             app = make_app(store, token)
-            server = uvicorn.Server(_settings(Door(app, token, port, log)))
+            door: ASGIApp = Door(app, token, port, log)
+            server = uvicorn.Server(_settings(Trouble(door, faults, log) if faults else door))
             app.state.clients = clients = Clients(server, {parent_pid} if parent_pid else set())
             address = f"http://{HOST}:{port}"
-            store.write_json(data / "server.json", {"pid": os.getpid(), "port": port, "endpoint": address})
+            store.write_json(data / "server.json", {"pid": os.getpid(), "port": port, "endpoint": address, "xet": xet})
             if parent_pid:
                 threading.Thread(target=clients.watch, daemon=True).start()
             announce(address)

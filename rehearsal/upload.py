@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from . import xet
 from .request import (
     body_of,
     commit_of,
@@ -189,7 +190,10 @@ def _step(store: Store, line: dict[str, Any]) -> tuple[str, Entry | None]:
     if key == "file":
         return path, store.add_file(_decoded(value))
     if key == "lfsFile":
-        return path, store.lfs_entry(text_of(value, "oid"), value.get("size"))
+        oid, size = text_of(value, "oid"), value.get("size")
+        if re.fullmatch("[0-9a-f]{64}", oid) and not store.has_blob(oid, size):
+            xet.put_together(store, oid)
+        return path, store.lfs_entry(oid, size)
     if key in ("deletedFile", "deletedFolder"):
         return path + ("/" if key == "deletedFolder" else ""), None
     raise Refused(400, f"Unknown key in a commit: {str(key)[:50]!r}")
@@ -205,8 +209,21 @@ def _decoded(value: dict[str, Any]) -> bytes:
         raise Refused(400, "A file's content is not base64") from None
 
 
+def xet_token(request: Request) -> Response:
+    """Where chunks go to, or come from: a folder of this computer, in headers and body (huggingface_hub, hf_xet)."""
+    store, name = store_of(request), request.query_params.get("folder")
+    repo_of(request)
+    if name is None:
+        need_token(request)
+    values = xet.token(xet.read_folder(store, name) if name else xet.write_folder(store))
+    headers = {"X-Xet-Cas-Url": values["casUrl"], "X-Xet-Access-Token": values["accessToken"]}
+    return JSONResponse(values, headers=headers | {"X-Xet-Token-Expiration": str(values["exp"])})
+
+
 def routes() -> list[Route]:
     found = [
+        Route("/api/{kind}/{namespace}/{name}/xet-write-token/{revision}", xet_token),
+        Route("/api/{kind}/{namespace}/{name}/xet-read-token/{revision}", xet_token),
         Route("/-/lfs/{oid}/{size:int}/{signature}", lfs_upload, methods=["PUT"]),
         Route("/-/lfs-verify", lfs_verify, methods=["POST"]),
         Route("/api/{kind}/{namespace}/{name}/preupload/{revision}", preupload, methods=["POST"]),

@@ -21,7 +21,8 @@ from string import Template
 import yaml
 
 from ..errors import InputError, StageError
-from ..hub import DEFAULT_ENDPOINT, Hub, ensure_repo, push_folder, verify_folder, web_url
+from ..hub import DEFAULT_ENDPOINT, Hub, ensure_repo, web_url
+from ..hub_push import push_folder, verify_folder
 from ..models import resolve
 
 DISTRIBUTION = "countdown-r1"

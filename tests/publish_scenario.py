@@ -38,14 +38,15 @@ def main(place: Path, step: str) -> None:
     (place / f"{step}.json").write_text(json.dumps(seen, indent=1))
 
 
-def run_publish(run: Path, hub: Any, **options: Any) -> tuple[Any, list[str]]:
+def run_publish(run: Path, hub: Any, public: bool = False, **wishes: Any) -> tuple[Any, list[str]]:
     """What `publish` returns and the lines it prints; its error's class and message instead when it fails."""
     from countdown_r1.errors import CountdownError
-    from countdown_r1.publish.publish import publish
+    from countdown_r1.publish.publish import Wish, publish
 
     lines: list[str] = []
     try:
-        return publish(run, namespace=namespace(hub), hub=hub, echo=lines.append, **options), lines
+        wish = Wish(public=public, **wishes)
+        return publish(run, namespace=namespace(hub), hub=hub, wish=wish, echo=lines.append), lines
     except CountdownError as error:
         return [type(error).__name__, str(error)], lines
 
@@ -95,10 +96,11 @@ def day(place: Path, hub: Any) -> dict[str, Any]:
 def state(hub: Any, name: str) -> dict[str, Any]:
     """Commits of every branch and tag of the three repositories, and whether they are private."""
     found = {}
-    for kind, repo_id in repo_ids(hub, name).items():
+    for role, repo_id in repo_ids(hub, name).items():
+        kind = role if role in ("model", "space") else "dataset"
         if hub.api.repo_exists(repo_id, repo_type=kind):
             info = hub.api.repo_info(repo_id, repo_type=kind)
-            found[kind] = {"main": info.sha, "private": info.private}
+            found[role] = {"main": info.sha, "private": info.private}
     if "model" in found:
         refs = hub.api.list_repo_refs(repo_ids(hub, name)["model"])
         found["model"] |= {ref.name: ref.target_commit for ref in [*refs.branches, *refs.tags]}
@@ -108,7 +110,8 @@ def state(hub: Any, name: str) -> dict[str, Any]:
 def repo_ids(hub: Any, name: str) -> dict[str, str]:
     owner = namespace(hub)
     model = f"{owner}/countdown-r1-{name}"
-    return {"dataset": f"{owner}/Countdown-r1-zero", "model": model, "space": f"{model}-demo"}
+    records = {role: f"{model}-{role}" for role in ("evaluation", "completions")}
+    return {"dataset": f"{owner}/Countdown-r1-zero", "model": model, "space": f"{model}-demo"} | records
 
 
 def dry_run(run: Path, hub: Any) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def dry_run(run: Path, hub: Any) -> dict[str, Any]:
 
     lines: list[str] = []
     planned = publish(run, namespace=namespace(hub), hub=nowhere, dry_run=True, echo=lines.append)
-    sizes = {f"{one.repo_type}@{one.revision}": one.sizes for one in planned.pushed}
+    sizes = {f"{one.role}@{one.revision}": one.sizes for one in planned.pushed}
     return {"sizes": sizes, "lines": lines, "tag": planned.tag}
 
 
@@ -133,7 +136,7 @@ def remote_files(hub: Any, published: Any) -> dict[str, dict[str, str]]:
         names = hub.api.list_repo_files(one.repo_id, repo_type=one.repo_type, revision=one.revision)
         paths = {name: download(hub, one.repo_id, name, one.revision, one.repo_type) for name in names}
         digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in paths.items()}
-        found[f"{one.repo_type}@{one.revision}"] = digests
+        found[f"{one.role}@{one.revision}"] = digests
     return found
 
 
@@ -231,7 +234,7 @@ def corrupted(place: Path, run: Path, hub: Any) -> dict[str, Any]:
     data[-1] ^= 1
     blob.chmod(0o644)
     blob.write_bytes(data)
-    error, _ = run_publish(run, hub, public=True)
+    error, _ = run_publish(run, hub, public=True, read_back=True)
     return {"error": error, "state": state(hub, run.name)}
 
 

@@ -19,8 +19,8 @@ from countdown_r1.errors import InputError, StageError
 from countdown_r1.publish import tables
 from countdown_r1.publish.cards import Links, check_metadata, checkpoint_card, dataset_card, model_card
 from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
-from countdown_r1.publish.scan import scan
 from countdown_r1.publish.transcripts import fence, pick_transcripts
+from countdown_r1.scan import scan
 
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
 LINKS = Links("me/Countdown-r1-zero", "me/countdown-r1-toy", "me/countdown-r1-toy-demo", "", "d" * 40, "w" * 40)
@@ -112,7 +112,7 @@ def test_the_metadata_is_valid_and_says_what_was_measured(pristine: Path) -> Non
         "Right format": 0.912,
     }
     assert result["dataset"]["revision"] == "d" * 40 and result["dataset"]["args"]["seed"] == 11
-    check_metadata(str(card), "README.md")
+    check_metadata(str(card), "model", "README.md")
 
 
 def test_a_base_from_the_hub_is_named_and_its_licence_applies(folder: Path) -> None:
@@ -244,13 +244,13 @@ def test_the_card_of_a_dataset_lists_models_once_and_names_its_repository() -> N
 @pytest.mark.parametrize("card", ["# no metadata", "---\n---\n# empty", "---\n- a\n- list\n---\n", "---\na: [\n---\n"])
 def test_a_card_without_usable_metadata_is_refused_before_the_hub_sees_it(card: str) -> None:
     with pytest.raises(InputError, match=r"README\.md"):
-        check_metadata(card, "README.md")
+        check_metadata(card, "model", "README.md")
 
 
-@pytest.mark.parametrize("stage", ["dataset", "model", "evaluation"])
+@pytest.mark.parametrize("stage", ["dataset", "model"])
 def test_a_missing_stage_is_named_with_the_command_that_makes_it(folder: Path, stage: str) -> None:
     shutil.rmtree(folder / stage)
-    command = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}[stage]
+    command = {"dataset": "build-dataset", "model": "train"}[stage]
     with pytest.raises(StageError, match=rf"no finished {stage}/; make it with `countdown-r1 {command}`"):
         read_run(folder)
 

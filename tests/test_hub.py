@@ -27,6 +27,7 @@ def _guarded(host, *rest, **options):
 socket.getaddrinfo = _guarded
 from countdown_r1.errors import HubError
 from countdown_r1.hub import *
+from countdown_r1.hub_push import *
 from countdown_r1.hub import user_name, set_private, load_dataset
 data, work = Path("hub"), Path("work")
 def write(**files):
@@ -320,7 +321,7 @@ def test_a_busy_hub_conflicts_and_a_lost_answer_are_ridden_out_without_a_second_
         push_folder(hub, "rehearsal/m", "model", work, message="Two")
         verify_folder(hub, "rehearsal/m", "model", work, revision="main")
         print(met, [commit.title for commit in hub.api.list_repo_commits("rehearsal/m")])
-        troubles += [500] * 10
+        troubles += [500] * 20
         write(a_txt="3")
         print(says(lambda: push_folder(hub, "rehearsal/m", "model", work, message="Three")), len(troubles))
         """,
@@ -328,7 +329,7 @@ def test_a_busy_hub_conflicts_and_a_lost_answer_are_ridden_out_without_a_second_
     )
     assert printed[:2] == ["['lost'] True", "['lost', 503, 429, 409, 412] ['Two', 'One', 'initial commit']"]
     assert "answered 500" in printed[2]
-    assert printed[2].endswith("run the command again: what arrived is not sent twice 4")
+    assert printed[2].endswith("run the command again: what arrived is not sent twice 8")
 
 
 def test_two_writers_at_once_both_succeed_and_never_mix(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countdown_r1.errors import HubError
-from countdown_r1.publish.scan import BLOCK_BYTES, Finding, mask, refuse, scan
+from countdown_r1.scan import BLOCK_BYTES, Finding, mask, refuse, scan
 
 HF = "hf_" + "aB3" * 12
 SECRETS = {

@@ -498,7 +498,8 @@ def test_a_pushed_space_runs_from_its_folder_alone_against_the_pushed_model(brow
 REHEARSAL = """
 import sys
 from pathlib import Path
-from countdown_r1.hub import connect, ensure_repo, push_folder
+from countdown_r1.hub import connect, ensure_repo
+from countdown_r1.hub_push import push_folder
 
 hub = connect("rehearsal", data=Path(sys.argv[1]))
 from huggingface_hub import snapshot_download

@@ -54,10 +54,13 @@ def write_model(out: Path, run: Path, weights: bool) -> None:
     (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (out / "completion_samples").mkdir()
     (out / "completion_samples" / "completion_samples.txt").write_text("step 2\n<think>4 + 5</think>\n")
+    _write_completions(out / "completions" / "completions_00002.parquet")
     (out / "training.png").write_bytes(_png())
     (out / "cost.json").write_text(json.dumps({"hours": 0.0375, "hardware": "2 cores", "host": "box-17"}) + "\n")
     (out / "recipe.yaml").write_text(f"name: toy\ngrpo:\n  learning_rate: 1.0e-05\n  output_dir: {out.resolve()}\n")
-    for name in ("training_args.bin", "optimizer.pt", ".env", "runs/events.out.tfevents.1.box-17"):
+    if weights:
+        write_events(out / "runs" / "Nov25_box-17")
+    for name in ("training_args.bin", "optimizer.pt", ".env"):
         for place in (out, out / "checkpoint-4"):
             (place / name).parent.mkdir(exist_ok=True)
             (place / name).write_bytes(b"private")
@@ -67,6 +70,28 @@ def write_model(out: Path, run: Path, weights: bool) -> None:
     record = Manifest("train", command, seed=7, settings={"publish": {"public": False}}, results=results, seconds=135.0)
     record.read = manifest.sha256(run / "dataset" / "manifest.json")
     manifest.write(out, record)
+
+
+def _write_completions(path: Path) -> None:
+    """As TRL logs them: one row a completion, a column a reward."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir()
+    texts = [text for text, _ in GENERATIONS]
+    columns = {"step": [2] * len(texts), "prompt": ["<think>"] * len(texts), "completion": texts}
+    pq.write_table(pa.table(columns | {"equation_reward": [1.0, 1.0, 0.0]}), path)
+
+
+def write_events(folder: Path) -> None:
+    """TensorBoard events as a trainer writes them: named after the host, its arguments beside the scalars."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), filename_suffix=".box-17")
+    for step in STEPS:
+        writer.add_scalar("train/reward", 0.25 * step, step)
+    writer.add_text("args", f'{{"output_dir": "{folder.resolve()}"}}')
+    writer.close()
 
 
 def _folders(out: Path) -> list[Path]:

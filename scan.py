@@ -13,13 +13,13 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ..errors import HubError
+from .errors import HubError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,17 +102,20 @@ PERSONAL = (
 _VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
 
 
-def scan(folder: Path, private: Mapping[str, str] | None = None) -> list[Finding]:
+def scan(folder: Path, private: Mapping[str, str] | None = None, names: Collection[str] | None = None) -> list[Finding]:
     """Everything under ``folder`` that must not be published, in the order of paths.
 
-    ``private`` names further texts that must not occur (the kind -> the text), such as the token in use.
+    ``private`` names further texts that must not occur (the kind -> the text), such as the token in use; with
+    ``names`` (relative posix paths) only those files are looked at.
     Text is read in blocks, so a file's size does not matter; of other files the first 16 MiB are looked at
     for secrets, of safetensors the header, of archives each member, of parquet every text column.
     """
     rules = tuple(_literal(kind, text) for kind, text in (private or {}).items() if text)
     found: list[Finding] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found += _scan_file(path, path.relative_to(folder).as_posix(), rules)
+        name = path.relative_to(folder).as_posix()
+        if names is None or name in names:
+            found += _scan_file(path, name, rules)
     return found
 
 

@@ -9,12 +9,13 @@ PORT ?= 7860
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test stress lint clean
 
 help:
 	@echo "make demo          build a dataset, train, evaluate, publish to a rehearsal Hub, serve http://127.0.0.1:$(PORT)"
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
+	@echo "make stress        the long bars: hundreds of killed publications against a Hub that fails on purpose"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
 
@@ -23,6 +24,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed $(VENV)/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+stress: $(VENV)/installed
+	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 16
+	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode xet --jobs 16
 
 lint: $(VENV)/installed
 	@mkdir -p build/types && ln -sfn ../.. build/types/countdown_r1

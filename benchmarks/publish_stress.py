@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mode", choices=["lfs", "xet"], default="lfs")
     parser.add_argument("--jobs", type=int, default=8, help="publications at a time")
+    parser.add_argument("--kill-within", type=float, help="seconds [default: as long as a publication takes]")
     parser.add_argument("--out", type=Path, help="write the results here as JSON")
     options = parser.parse_args()
     shared = Path("/dev/shm")
@@ -200,7 +201,7 @@ def publish_reference(place: str) -> None:
 def run_all(place: Path, hub: Any, options: argparse.Namespace, expected: dict[str, Any]) -> Tally:
     """Keep ``jobs`` publications going until every seed is through; one thread, so that forking is safe."""
     chance, tally, disk = random.Random(options.seed), Tally(options.publishes), Disk(place / "hub")
-    length = calibrate(place, hub, min(CALIBRATIONS, options.jobs))
+    length = options.kill_within or calibrate(place, hub, min(CALIBRATIONS, options.jobs))
     waiting = [prepared(place, seed, 0) for seed in range(options.publishes)]
     running: dict[int, Attempt] = {}
     while waiting or running:

@@ -1,0 +1,237 @@
+"""A Hub that fails on purpose: each kind of fault, uploads through Xet, and publications that are killed on the way.
+
+`make stress` runs ``benchmarks/publish_stress.py`` with 200 publications of each kind; here is one of each.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from countdown_r1.errors import InputError
+from countdown_r1.rehearsal.faults import KINDS, _pick, parse_faults
+
+ROOT = Path(__file__).resolve().parent.parent
+PRELUDE = """
+import http.client, json, os, signal, subprocess, sys, time
+from pathlib import Path
+def serve(data, *more):
+    command = [sys.executable, "-m", "countdown_r1.rehearsal", "--data", str(data), "--parent-pid", str(os.getpid())]
+    process = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, text=True)
+    return process.stdout.readline().strip()
+def met(data):
+    lines = [json.loads(line) for line in (data / "requests.jsonl").read_text().splitlines()]
+    return [line for line in lines if "fault" in line]
+from countdown_r1.hub import *
+from countdown_r1.hub_push import *
+from countdown_r1 import hub_errors
+from countdown_r1.errors import HubError
+def says(call):
+    try:
+        call()
+    except HubError as error:
+        return str(error)
+    return "no error"
+data, work = Path("hub"), Path("work")
+work.mkdir()
+(work / "README.md").write_text("# M")
+(work / "weights.safetensors").write_bytes(bytes(range(256)) * 4000)
+"""
+
+
+def python(tmp_path: Path, script: str, **extra: str) -> list[str]:
+    """Run a script in a process of its own, in ``tmp_path``; returns the lines it prints."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    settings = kept | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_TOKEN": "hf_theUsersOwn"} | extra
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_pushes_ride_out_a_hub_that_fails_one_request_in_four_without_a_second_commit(tmp_path: Path) -> None:
+    printed = python(
+        tmp_path,
+        """
+        endpoint = serve(data, "--faults", "0.25", "--fault-seed", "3")
+        hub = connect(endpoint, data=data)
+        hub_errors._FIRST_WAIT_SECONDS = 0.01
+        ensure_repo(hub, "rehearsal/m", "model")
+        for number in range(3):
+            (work / "more.txt").write_text(str(number))
+            commit = push_folder(hub, "rehearsal/m", "model", work, message=f"Push {number}")
+            verify_folder(hub, "rehearsal/m", "model", work, revision=commit)
+        print([one.title for one in hub_errors.retried(lambda: hub.api.list_repo_commits("rehearsal/m"))])
+        print(len(met(data)) > 5, len({line["fault"] for line in met(data)}) > 3)
+        """,
+    )
+    assert printed == ["['Push 2', 'Push 1', 'Push 0', 'initial commit']", "True True"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("429", ["429 1", "429 1", "False"]),
+        ("503", ["503", "503", "False"]),
+        ("412", ["200", "412", "False"]),
+        ("slow", ["200 slow", "200 slow", "True"]),
+        ("cut", ["ConnectionResetError", "ConnectionResetError", "False"]),
+        ("truncated", ["IncompleteRead", "200", "True"]),
+        ("lost", ["200", "ConnectionResetError", "True"]),
+    ],
+)
+def test_each_kind_of_fault_does_what_its_name_says(tmp_path: Path, kind: str, seen: list[str]) -> None:
+    printed = python(
+        tmp_path,
+        f"""
+        from countdown_r1.rehearsal.store import Change, Store
+        store = Store(data)
+        repo = store.create("models", "rehearsal/m", private=False, sdk=None, space={{}})
+        endpoint = serve(data, "--faults", "{kind}=0.99999")
+        token = (data / "token").read_text()
+        def ask(method, path, body=None):
+            connection, began = http.client.HTTPConnection(endpoint.removeprefix("http://")), time.monotonic()
+            try:
+                connection.request(method, path, body, {{"Authorization": "Bearer " + token}})
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                return type(error).__name__.replace("RemoteDisconnected", "ConnectionResetError")
+            asked = answer.getheader("Retry-After") or ("t=1" in answer.getheader("RateLimit", "") and "1") or ""
+            slow = "slow" if time.monotonic() - began > 0.5 else ""
+            return " ".join(filter(None, [str(answer.status), asked, slow]))
+        print(ask("GET", "/api/models/rehearsal/m"))
+        header = {{"key": "header", "value": {{"summary": "Two"}}}}
+        file = {{"key": "file", "value": {{"path": "a.txt", "content": "1", "encoding": "utf-8"}}}}
+        body = json.dumps(header) + "\\n" + json.dumps(file)
+        print(ask("POST", "/api/models/rehearsal/m/commit/main", body))
+        time.sleep(0.1)
+        print("a.txt" in store.resolve(store.repo("models", "rehearsal/m"), "main").tree)
+        """,
+    )
+    assert printed == seen
+
+
+def test_faults_are_drawn_by_seed_and_about_as_often_as_asked_for() -> None:
+    rates = parse_faults("0.2").rates
+    draws = [_pick(rates, "GET", "/a", at / 10_000) for at in range(10_000)]
+    hit = [kind for kind in draws if kind]
+    assert len(hit) == 2_000 and set(hit) == set(KINDS) - {"412", "lost"}
+    commits = {_pick(rates, "POST", "/api/models/a/b/commit/main", at / 10_000) for at in range(2_000)}
+    assert commits == set(KINDS) - {"truncated"}
+
+
+@pytest.mark.parametrize("text", ["", "1", "-0.1", "often", "429", "418=0.1", "429=0.6,500=0.6", "429=x"])
+def test_faults_that_mean_nothing_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError, match="are no faults: use a share below 1"):
+        parse_faults(text)
+
+
+def test_uploads_and_downloads_go_through_xet_where_the_hub_says_so(tmp_path: Path) -> None:
+    printed = python(
+        tmp_path,
+        """
+        serve(data, "--xet")
+        hub = connect("rehearsal", data=data)
+        ensure_repo(hub, "rehearsal/m", "model")
+        commit = push_folder(hub, "rehearsal/m", "model", work, message="Through Xet")
+        checked = verify_folder(hub, "rehearsal/m", "model", work, revision=commit)
+        print(push_folder(hub, "rehearsal/m", "model", work, message="Again") == commit)
+        from huggingface_hub import hf_hub_download, get_hf_file_metadata, hf_hub_url
+        path = hf_hub_download("rehearsal/m", "weights.safetensors")
+        print(Path(path).read_bytes() == (work / "weights.safetensors").read_bytes())
+        metadata = get_hf_file_metadata(hf_hub_url("rehearsal/m", "weights.safetensors"), token=hub.token)
+        print(metadata.xet_file_data is not None, metadata.etag == checked["weights.safetensors"])
+        asked = [json.loads(line) for line in (data / "requests.jsonl").read_text().splitlines()]
+        print(sorted({line["path"].split("/")[5] for line in asked if "/xet-" in line["path"]}))
+        print([line["path"] for line in asked if line["method"] == "PUT"])
+        """,
+    )
+    assert printed == ["True", "True", "True True", "['xet-read-token', 'xet-write-token']", "[]"]
+
+
+def test_reads_come_from_a_mirror_without_any_token_and_writes_go_to_the_hub(tmp_path: Path) -> None:
+    printed = python(
+        tmp_path,
+        """
+        mirror = serve(Path("mirror"))
+        serve(data)
+        other = "from countdown_r1.hub import *; from countdown_r1.hub_push import *; from pathlib import Path;"
+        other += "hub = connect('rehearsal', data=Path('mirror')); ensure_repo(hub, 'rehearsal/base', 'model');"
+        other += "push_folder(hub, 'rehearsal/base', 'model', Path('work'), message='Base');"
+        other += "hub.api.update_repo_settings('rehearsal/base', private=False)"
+        (work / "README.md").write_text("---\\nlicense: mit\\n---\\n# Base")
+        subprocess.run([sys.executable, "-c", other], check=True)
+        hub = connect("rehearsal", data=data, mirror=mirror)
+        ensure_repo(hub, "rehearsal/m", "model")
+        push_folder(hub, "rehearsal/m", "model", work, message="M")
+        from huggingface_hub import hf_hub_download
+        print(Path(hf_hub_download("rehearsal/base", "README.md")).read_text().splitlines()[-1])
+        from countdown_r1.publish.licences import licence_of
+        print(licence_of(hub, "rehearsal/base"), licence_of(hub, "rehearsal/m"))
+        print([name for name in os.environ if name != "COUNTDOWN_R1_HUB_TOKEN" and os.environ[name] == hub.token])
+        child = "from huggingface_hub import get_token, constants; print(get_token(), constants.ENDPOINT)"
+        print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.split()[0])
+        """,
+    )
+    assert printed == ["# Base", "Licence(id='mit', name=None, link=None) None", "[]", "None"]
+    requests = [json.loads(line) for line in (tmp_path / "mirror" / "requests.jsonl").read_text().splitlines()]
+    reads = [line for line in requests if line["token"] == "none" and not line["path"].startswith("/-/lfs/")]
+    assert len(reads) >= 3 and {line["method"] for line in reads} <= {"GET", "HEAD"}
+    assert {line["token"] for line in requests} == {"none", "rehearsal"}, "the mirror's owner alone sent it a token"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "words"),
+    [
+        (402, "Payment required", "needs a paid plan (Gradio Spaces do, static ones do not): publish with --no-space"),
+        (403, "You don't have the rights to create a model under the namespace", "an organisation in which you have"),
+        (401, "Invalid credentials in Authorization header", "refused the token"),
+    ],
+)
+def test_a_hub_that_refuses_is_explained_with_the_fix_and_not_asked_again(
+    tmp_path: Path, status: int, message: str, words: str
+) -> None:
+    printed = python(
+        tmp_path,
+        f"""
+        import threading, socket, uvicorn
+        from countdown_r1.rehearsal.server import Door, make_app
+        from countdown_r1.rehearsal.store import Store
+        data.mkdir()
+        door, asked = Door(make_app(Store(data), "hf_t"), "hf_t", 0), []
+        async def refusing(scope, receive, send):
+            if scope["type"] != "http" or scope["path"] != "/api/repos/create":
+                return await door(scope, receive, send)
+            asked.append(1)
+            headers = [(b"x-error-message", {message.encode()!r}), (b"content-length", b"0")]
+            await send({{"type": "http.response.start", "status": {status}, "headers": headers}})
+            await send({{"type": "http.response.body", "body": b""}})
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
+        door.port = listener.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(refusing, log_level="critical", lifespan="off", http="h11"))
+        threading.Thread(target=server.run, kwargs={{"sockets": [listener]}}, daemon=True).start()
+        hub = connect(f"http://127.0.0.1:{{door.port}}", data=data)
+        print(says(lambda: ensure_repo(hub, "org/m", "space", space_sdk="gradio")), len(asked))
+        """,
+        COUNTDOWN_R1_HUB_TOKEN="hf_t",
+    )
+    assert len(printed) == 1
+    assert message.split(" in ", maxsplit=1)[0] in printed[0] and words in printed[0] and printed[0].endswith(" 1")
+
+
+def test_one_publication_of_each_kind_is_killed_and_completed(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "benchmarks" / "publish_stress.py"), "--publishes", "1", "--jobs", "1"]
+    script += ["--kill-within", "5"]
+    modes = {mode: [*script, "--mode", mode, "--faults", "0.05", "--out", f"{mode}.json"] for mode in ("lfs", "xet")}
+    running = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for command in modes.values()]
+    assert [process.wait(250) for process in running] == [0, 0]
+    for mode in modes:
+        result = json.loads((tmp_path / f"{mode}.json").read_text())
+        assert (result["verified"], result["killed"], result["problems"]) == (1, 1, [])
+        assert result["faulty"] > 3 and max(map(int, result["extra_commits"])) <= 2

@@ -187,6 +187,8 @@ def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
 @click.option("--nodes", type=int, help="Machines.")
 @click.option("--gpus-per-node", type=int, help="Processes on each machine.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--push-to", "namespace", metavar="NAMESPACE", help="Push each checkpoint there while training goes on.")
+@click.option("--mirror", metavar="URL", help="Load models and datasets from here; pushes go to the Hub.")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and start nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 def train(
@@ -200,6 +202,8 @@ def train(
     nodes: int | None,
     gpus_per_node: int | None,
     hub_name: str,
+    namespace: str | None,
+    mirror: str | None,
     dry_run: bool,
     overwrite: bool,
 ) -> None:
@@ -211,8 +215,20 @@ def train(
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
     dataset = dataset or f"outputs/{recipe.name}/dataset"
     out = out or Path("outputs", recipe.name, "model")
-    connect_if_remote(dataset, hub_name)
-    run_training(recipe, dataset, out, overwrite=overwrite, dry_run=dry_run, command=command_line(), echo=click.echo)
+    callbacks, forwarded = live_pushing(recipe.name, namespace, hub_name, mirror, dry_run)
+    if not namespace:
+        connect_if_remote(dataset, hub_name)
+    run_training(
+        recipe,
+        dataset,
+        out,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        command=command_line(),
+        echo=click.echo,
+        callbacks=callbacks,
+        forwarded=forwarded,
+    )
     if not dry_run:
         finish(out)
 
@@ -494,6 +510,19 @@ def connect(hub_name: str, *, write: bool = True, mirror: str | None = None) -> 
     from .hub import connect as connect_hub
 
     return connect_hub(hub_name, write=write, mirror=mirror)
+
+
+def live_pushing(
+    name: str, namespace: str | None, hub_name: str, mirror: str | None, dry_run: bool
+) -> tuple[list[Any], list[str]]:
+    """The callback that pushes checkpoints to the Hub, and the options by which a started process makes its own."""
+    if not namespace or dry_run:
+        return [], []
+    hub = connect(hub_name, mirror=mirror)
+    from .publish.live import LivePush
+
+    forwarded = ["--push-to", namespace, "--hub", hub_name, *(["--mirror", mirror] if mirror else [])]
+    return [LivePush(hub, f"{namespace}/countdown-r1-{name}")], forwarded
 
 
 def connect_if_remote(names: str, hub_name: str) -> None:

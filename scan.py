@@ -1,11 +1,12 @@
 """Look for what must not become public in a folder that is about to be uploaded.
 
 Secrets (access tokens, private keys, passwords) are looked for in every file; personal traces (e-mail
-addresses, home folders) in text and in parquet columns. The Hub has a scanner of its own, but it speaks
-after the push, when a secret has to be counted as leaked.
+addresses, paths of one computer) in text, in parquet columns and in TensorBoard events. The Hub has a scanner of its
+own, but it speaks after the push, when a secret has to be counted as leaked.
 
 Token forms: the providers' documentation (Hugging Face ``hf_``, GitHub ``ghp_``/``github_pat_``, AWS
-``AKIA``/``ASIA``, OpenAI ``sk-``, Slack ``xox?-``, Google ``AIza``, GitLab ``glpat-``) and RFC 7519 (JWT).
+``AKIA``/``ASIA``, OpenAI ``sk-``, Slack ``xox?-``, Google ``AIza``, GitLab ``glpat-``, Stripe ``sk_live_``, SendGrid
+``SG.``, npm ``npm_``, PyPI ``pypi-AgEI``, Replicate ``r8_``, DigitalOcean ``dop_v1_``) and RFC 7519 (JWT).
 """
 
 from __future__ import annotations
@@ -68,6 +69,12 @@ SECRETS = (
     _rule("Slack token", "xox hooks.slack", r"xox[a-z]-[A-Za-z0-9-]{10,256}|hooks\.slack\.com/services/[\w/]{20,256}"),
     _rule("Google key", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
     _rule("GitLab token", "glpat-", r"glpat-[A-Za-z0-9_-]{20,256}"),
+    _rule("Stripe key", "k_live_", r"(?<![A-Za-z0-9])[rs]k_live_[A-Za-z0-9]{16,256}"),
+    _rule("SendGrid key", "SG.", r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,256}"),
+    _rule("npm token", "npm_", r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}"),
+    _rule("PyPI token", "pypi-", r"pypi-AgEI[A-Za-z0-9_-]{50,512}"),
+    _rule("Replicate token", "r8_", r"(?<![A-Za-z0-9])r8_[A-Za-z0-9]{37,64}"),
+    _rule("DigitalOcean token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
     _rule("JSON web token", "eyJ", r"(?<![\w-])eyJ[\w-]{10,1000}\.eyJ[\w-]{10,1000}\.[\w-]{10,1000}"),
     _rule("private key", "PRIVATE", r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY"),
 )
@@ -78,8 +85,9 @@ _END = r"""\s"'\\()\[\]{}<>$,;&*|"""
 _BARE = rf"(?=[^{_END}]{{0,128}}?[^A-Za-z_.{_END}])([^{_END}]{{6,128}})"
 PASSWORD = _rule(
     "password",
-    "ass ASS ecret ECRET",
-    rf"(?i)(?:password|passwd|secret_access_key|client_secret)(?:{_QUOTE})?[ \t]{{0,8}}[=:](?:"
+    "ass ASS ecret ECRET _key _KEY oken OKEN",
+    r"(?i)(?:password|passwd|secret_access_key|client_secret|api_key|hub_token|auth_token)"
+    rf"(?:{_QUOTE})?[ \t]{{0,8}}[=:](?:"
     rf"""[ \t]{{0,8}}{_QUOTE}([^\s"'\\()\[\]{{}}<>$*|]{{6,128}}){_QUOTE}"""
     rf"""|(?<==){_BARE}(?=[\s,;&"'\\]|$)|[ \t]{{1,8}}{_BARE}(?=[ \t]{{0,8}}(?:[\r\n,;#}}"'\\]|$)))""",
 )
@@ -91,13 +99,18 @@ _NO_MAILBOX = (
     r"|.+@.+\.(?:example|invalid|test|localhost)"
 )
 _SPACE_HOME = "/home/user"  # the account that every Space runs under; it names no person
+# Folders that hold what belongs to one computer; a path below them says where something ran, and often for whom.
+_FOLDERS = "mnt|data\\d*|opt|srv|scratch|workspace|tmp|Volumes|gpfs|lustre|nfs|storage|export|private/(?:var|tmp)"
 _EMAIL = r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
 PERSONAL = (
     PASSWORD,
     _rule("e-mail address", "@", _EMAIL, _NO_MAILBOX),
     _rule("home folder", "/home/ /Users/ /root/", _START + r"/(?:home|Users|root)/[\w.-]{1,64}", _SPACE_HOME),
+    _rule("absolute path", "/", _START + rf"/(?:{_FOLDERS})(?:/[\w.@+-]{{1,64}}){{2,16}}"),
+    _rule("absolute path", ":\\ :/", r"(?<![A-Za-z])[C-Z]:(?:\\{1,4}(?!Users)[\w .-]{2,64}){2,16}"),
     _rule("home folder", "Users", r"(?<![A-Za-z])[A-Za-z]:(?:\\{1,4}|/)Users(?:\\{1,4}|/)[\w.-]{1,64}"),
 )
+_EVENTS = "tfevents"  # binary, and made of texts
 # A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
 _VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
 
@@ -163,7 +176,8 @@ def _scan_stream(file: IO[bytes], name: str, extra: tuple[Rule, ...]) -> Iterato
     if name.endswith(".safetensors"):  # 8 bytes: length of the JSON header (safetensors format)
         limit = min(limit, 8 + int.from_bytes(start[:8], "little"))
     data = (start + file.read(max(0, limit - len(start))))[:limit]
-    for finding in _scan_blocks([data], name, (*SECRETS, *extra)):
+    personal = PERSONAL if _EVENTS in name else ()
+    for finding in _scan_blocks([data], name, (*SECRETS, *personal, *extra)):
         yield Finding(name, 0, finding.kind, finding.shown)
 
 

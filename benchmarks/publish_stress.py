@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import random
 import shutil
 import signal
@@ -23,6 +24,7 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +144,10 @@ def stress(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     results |= {"mode": options.mode, "faults": options.faults, "seed": options.seed, "jobs": options.jobs}
     results |= {"requests": asked, "faulty": sum(met.values()), "faults_by_kind": dict(sorted(met.items()))}
     results |= {"seconds": spread(tally.seconds), "wall_seconds": round(time.monotonic() - began, 1)}
-    return results | {"states_at_kill": dict(tally.states_at_kill)}
+    libraries = ("huggingface_hub", "hf_xet", "uvicorn")
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
+    about = {"command": f"python {' '.join(sys.argv)}", "versions": versions}
+    return about | results | {"states_at_kill": dict(tally.states_at_kill)}
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -211,7 +211,7 @@ def without_places(value: Any, run: Path) -> Any:
 def without_paths(text: str, run: Path) -> str:
     """A text in which the run's folder reads ``outputs/NAME`` and any other absolute path only its last part.
 
-    >>> without_paths("/opt/env/bin/countdown-r1 evaluate /data/demo/model", Path("/data/demo"))
+    >>> without_paths("/somewhere/bin/countdown-r1 evaluate /elsewhere/demo/model", Path("/elsewhere/demo"))
     'countdown-r1 evaluate outputs/demo/model'
     """
     text = text.replace(str(run), f"outputs/{run.name}")

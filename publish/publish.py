@@ -143,7 +143,7 @@ def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ..
     for part in parts(run, hub, links):
         out = temporary / f"plan-{len(planned)}"
         fill(part, out, links)
-        look_through(out, hub)
+        look_through(out, hub, run.folder)
         planned.append(_pushed(part, out, links, hub, None))
         shutil.rmtree(out)
     return tuple(planned)

@@ -64,7 +64,9 @@ def transformers_rows(repo: str) -> dict[str, Any]:
 
 
 def datasets_rows(published: Any) -> dict[str, Any]:
-    import datasets
+    import datasets as library
+
+    datasets: Any = library
 
     datasets.config.USE_PARQUET_EXPORT = False
     load = datasets.load_dataset
@@ -114,7 +116,7 @@ def adopted_adapter(place: Path, hub: Any) -> dict[str, Any]:
     hub.api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=base_id)
     made = get_peft_model(AutoModelForCausalLM.from_pretrained(base_id), LoraConfig(task_type="CAUSAL_LM"))
     folder = place / "my-adapter"
-    made.save_pretrained(folder)
+    made.save_pretrained(str(folder))
     (folder / "training_args.bin").write_bytes(b"private")
     named, _ = run_publish(folder, hub, adopt=True)
     config = folder / "adapter_config.json"

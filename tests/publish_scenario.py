@@ -198,14 +198,118 @@ def toy() -> dict[str, Any]:
     return runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
 
 
+SECRET = "hf_" + "aB3" * 12  # put together here, so that no scanner takes this file for a leak
+
+
 def planted(place: Path, hub: Any) -> dict[str, Any]:
-    """A token in a sample file: refused before a repository is even made."""
-    run = copy_run(place, "planted")
-    samples = run / "model" / "completion_samples" / "completion_samples.txt"
-    samples.write_text("fine\n" + "hf_" + "aB3" * 12)
-    toy()["reopen"](run, "model")
-    error, lines = run_publish(run, hub)
-    return {"error": error, "lines": lines, "reached the hub": "model" in state(hub, "planted")}
+    """A token in one place after the other: what publishing said, and whether it got as far as a repository."""
+    seen = {}
+    for number, (name, plant) in enumerate(PLACES.items()):
+        run = copy_run(place, f"planted-{number}")
+        stage = plant(run)
+        toy()["reopen"](run, stage)
+        error, lines = run_publish(run, hub)
+        said = error if isinstance(error, list) else None
+        seen[name] = {"error": said, "lines": lines, "reached the hub": "model" in state(hub, run.name)}
+        shutil.rmtree(run)
+    return seen
+
+
+def in_text(stage: str, name: str) -> Any:
+    """Plants the token in a text or JSON file as one more line or key."""
+
+    def plant(run: Path) -> str:
+        path = run / stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        values = json.loads(old) if path.suffix == ".json" and old else None
+        path.unlink(missing_ok=True)
+        path.write_text(json.dumps(values | {"note": SECRET}) if values else f"{old}\nnote: {SECRET}\n")
+        return stage
+
+    return plant
+
+
+def in_tokenizer(run: Path) -> str:
+    path = run / "model" / "checkpoint-4" / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["added_tokens"].append(values["added_tokens"][0] | {"content": SECRET, "id": 9999})
+    path.write_text(json.dumps(values))
+    return "model"
+
+
+def in_parquet(run: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = run / "model" / "completions" / "completions_00002.parquet"
+    table = pq.read_table(path)
+    texts = [SECRET, *table["completion"].to_pylist()[1:]]
+    pq.write_table(table.set_column(2, "completion", pa.array(texts)), path)
+    return "model"
+
+
+def in_records(run: Path) -> str:
+    path = run / "evaluation" / "base" / "records.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["generation"] += f" token={SECRET}"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "evaluation"
+
+
+def in_weights(run: Path) -> str:
+    from safetensors.torch import load_file, save_file
+
+    path = run / "model" / "checkpoint-2" / "model.safetensors"
+    save_file(load_file(path), path, metadata={"format": "pt", "author": SECRET})
+    return "model"
+
+
+def in_picture(run: Path) -> str:
+    path = run / "model" / "training.png"
+    path.write_bytes(path.read_bytes() + b"tEXt" + SECRET.encode())
+    return "model"
+
+
+def in_events(run: Path) -> str:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(run / "model" / "runs" / "more"))
+    writer.add_text("args", SECRET)
+    writer.add_scalar("train/loss", 1.0, 1)
+    writer.close()
+    return "model"
+
+
+def in_what_stays(run: Path) -> str:
+    for name in ("explore.ipynb", ".env", "training_args.bin"):
+        in_text("model", name)(run)
+    return in_events(run)
+
+
+def in_event_tag(run: Path) -> str:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(run / "model" / "runs" / "more"))
+    writer.add_scalar(f"train/{SECRET}", 1.0, 1)
+    writer.close()
+    return "model"
+
+
+PLACES = {
+    "dataset card": in_text("dataset", "README.md"),
+    "JSON": in_text("model", "checkpoint-4/config.json"),
+    "log": in_text("model", "completion_samples/completion_samples.txt"),
+    "metrics": in_text("model", "metrics.jsonl"),
+    "recipe": in_text("model", "recipe.yaml"),
+    "tokenizer": in_tokenizer,
+    "parquet": in_parquet,
+    "records": in_records,
+    "weights' metadata": in_weights,
+    "picture": in_picture,
+    "name of a scalar": in_event_tag,
+    "notebook, .env, pickled arguments, TensorBoard text": in_what_stays,
+}
 
 
 def flipped(place: Path, hub: Any) -> list[str]:

@@ -195,7 +195,9 @@ def test_training_cold_start_and_recipe_come_from_what_the_stages_recorded(prist
     for row in ("| steps | 4 |", "| cost: hours | 0.0375 |", "| cost: hardware | 2 cores |", "| seed | 7 |"):
         assert row in card
     assert "| settings: reflect chance | 0.125 |" in card and "learning_rate: 1.0e-05" in card
-    splits = read_run(pristine).dataset.results["splits"].values()
+    dataset = read_run(pristine).dataset
+    assert dataset is not None
+    splits = dataset.results["splits"].values()
     counts = " | ".join(str(split["rows"]) for split in splits)
     assert f"| zh-chatml | {counts} |" in card, "rows per split are counted in the parquet files"
 

@@ -169,10 +169,26 @@ def test_a_dry_run_lists_every_file_with_its_size_and_contacts_nobody(day: dict[
     assert len(listed) == sum(len(files) for files in pushed.values())
 
 
-def test_a_planted_token_stops_everything_and_is_shown_masked(day: dict[str, Any]) -> None:
-    kind, message = day["planted"]["error"]
-    assert kind == "HubError" and "completion_samples.txt:2: Hugging Face token (hf_a..., 39 characters)" in message
-    assert "aB3aB3" not in message and not day["planted"]["lines"] and not day["planted"]["reached the hub"]
+STAY_BEHIND = "notebook, .env, pickled arguments, TensorBoard text"
+
+
+def test_a_token_planted_in_what_would_be_published_stops_everything_and_is_shown_masked(day: dict[str, Any]) -> None:
+    places = {name: seen for name, seen in day["planted"].items() if name != STAY_BEHIND}
+    assert len(places) >= 11
+    for name, seen in places.items():
+        kind, message = seen["error"]
+        assert kind == "HubError" and "Hugging Face token (hf_a..., 39 characters)" in message, name
+        assert "aB3aB3" not in message and not seen["lines"] and not seen["reached the hub"], name
+
+
+def test_a_token_planted_where_nothing_is_published_from_stays_behind(day: dict[str, Any]) -> None:
+    assert day["planted"][STAY_BEHIND]["error"] is None and day["planted"][STAY_BEHIND]["reached the hub"]
+
+
+def test_no_planted_token_ever_reached_the_hub(day: dict[str, Any], place: Path) -> None:
+    blobs = [path.read_bytes() for path in (place / "hub" / "blobs").glob("*/*")]
+    assert len(blobs) > 60
+    assert not [blob for blob in blobs if b"aB3aB3aB3" in blob]
 
 
 def test_a_flipped_byte_in_a_checkpoint_is_refused_by_name(day: dict[str, Any]) -> None:

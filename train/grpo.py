@@ -96,6 +96,7 @@ def run_grpo(
     rows: Sequence[Mapping[str, Any]],
     folder: Path,
     validation: Sequence[Mapping[str, Any]] = (),
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> GRPOTrainer:
     """Train ``model`` on ``rows``; checkpoints, metrics and samples go to ``folder``.
 
@@ -122,6 +123,7 @@ def run_grpo(
             RewardWatch(),
             Progress(),
             Patience(recipe.evaluate, tokenizer, validation, folder, whole=_whole_weights(config)),
+            *callbacks,
         ],
     )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, TrainingError
 from .recipe import Launch, Recipe, recipe_text
@@ -26,11 +27,14 @@ def run_training(
     dry_run: bool,
     command: str,
     echo: Callable[[str], object],
+    callbacks: Sequence[Any] = (),
+    forwarded: Sequence[str] = (),
 ) -> None:
     """Run ``recipe`` as its ``launch`` section says; with ``dry_run`` only print what would start.
 
-    A process that torchrun started trains. Raises ``TrainingError`` when there are not as many of them as the
-    recipe says, or when one of them fails.
+    A process that torchrun started trains, with ``callbacks`` beside the trainer's own; ``forwarded`` are options of
+    the command line that it gets too. Raises ``TrainingError`` when there are not as many of them as the recipe says,
+    or when one of them fails.
     """
     started = "LOCAL_RANK" in os.environ
     if recipe.launch.launcher == "local" or started:
@@ -40,13 +44,14 @@ def run_training(
         _check_processes(recipe.launch, int(os.environ["WORLD_SIZE"]) if started else 1)
         from .stage import finish_processes, train
 
-        train(recipe, dataset, out, overwrite=overwrite, command=os.environ.get(COMMAND, command))
+        typed = os.environ.get(COMMAND, command)
+        train(recipe, dataset, out, overwrite=overwrite, command=typed, callbacks=callbacks)
         finish_processes()
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, f"{recipe.name}.yaml")
         path.write_text(recipe_text(recipe), encoding="utf-8")
-        arguments = process_command(recipe.launch, path, dataset, out, overwrite)
+        arguments = [*process_command(recipe.launch, path, dataset, out, overwrite), *forwarded]
         echo(shlex.join(arguments))
         if not dry_run and (status := _run(arguments, os.environ | {COMMAND: command})):
             raise TrainingError(f"a training process ended with status {status}; its message stands above")

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from .. import manifest, models
 from ..build_dataset.dataset import load
@@ -34,11 +34,18 @@ RECIPE_FILE = "recipe.yaml"
 
 
 def train(
-    recipe: Recipe, dataset: str, out: Path, *, overwrite: bool = False, command: str = ""
+    recipe: Recipe,
+    dataset: str,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    command: str = "",
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> manifest.Manifest | None:
     """Run a recipe. Returns the manifest on the main process, None on the others.
 
-    Interrupted GRPO leaves ``OUT.partial``; the same recipe goes on from its last checkpoint there.
+    ``callbacks`` of the caller hear what the trainer's own hear. Interrupted GRPO leaves ``OUT.partial``; the same
+    recipe goes on from its last checkpoint there.
     """
     if recipe.grpo is None and recipe.cold_start is None:
         raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
@@ -54,7 +61,7 @@ def train(
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = models.load(base)
-        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation)
+        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation, callbacks)
         state.wait_for_everyone()
         if not state.is_main_process:
             return None

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..manifest import Manifest
 from . import tables
-from .cards import Links, licence_metadata, render
+from .cards import render
 from .checkpoints import HUB_ID, Adopted, Checkpoint, Run, find_checkpoints
+from .links import Links
+from .metadata import licence_metadata
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData

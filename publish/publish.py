@@ -21,10 +21,10 @@ from ..hub import Hub, web_url
 from ..hub_push import push_folder, sha256_of, verify_folder
 from . import repositories
 from .adopt import read_adopted
-from .cards import Links
 from .checkpoints import Run, base_model, read_run, write_json
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
+from .links import Links
 from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
 
 RECORD = "published.json"
@@ -138,7 +138,9 @@ def publish(
 
 def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ...]:
     """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
-    links = replace(links, dataset_revision=UNKNOWN_COMMIT, weights_revision=UNKNOWN_COMMIT)
+    steps = {one.branch: UNKNOWN_COMMIT for one in run.checkpoints}
+    unknown = {"dataset_revision": UNKNOWN_COMMIT, "weights_revision": UNKNOWN_COMMIT}
+    links = replace(links, **unknown, checkpoints=steps)
     planned: list[Pushed] = []
     for part in parts(run, hub, links):
         out = temporary / f"plan-{len(planned)}"
@@ -197,6 +199,8 @@ class _Publication:
         if part.known_as == "model_revision":
             verified = self.ledger.commits(one.repo_id)
             links = replace(links, tag=repositories.tag(self.hub, one.repo_id, str(one.commit), verified))
+        if part.role == "model" and part.revision != "main":
+            links = replace(links, checkpoints={**links.checkpoints, part.revision: str(one.commit)})
         return replace(links, **{part.known_as: one.commit}) if part.known_as else links
 
     def _same_data(self, dataset: Pushed) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import HubError
 from ..hub import Hub, ensure_repo, plain, read_text, set_private
 from ..hub_errors import retried
-from .cards import Links
+from .links import Links
 
 Answer = TypeVar("Answer")
 MAX_TITLE_CHARS = 59  # a collection's title (huggingface_hub, create_collection)

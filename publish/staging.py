@@ -15,7 +15,7 @@ from ..hub import Hub
 from ..scan import refuse, scan
 from ..space.package import package_space
 from .adopt import adopted_card
-from .cards import Links, check_metadata, checkpoint_card, dataset_card, model_card
+from .cards import checkpoint_card, model_card
 from .checkpoints import (
     DATASET_FILES,
     Checkpoint,
@@ -27,8 +27,10 @@ from .checkpoints import (
     write_json,
     write_text,
 )
+from .dataset_cards import COMPLETIONS, completions_card, dataset_card, evaluation_card, stage_records
 from .events import stage_events
-from .record_cards import COMPLETIONS, completions_card, evaluation_card, stage_records
+from .links import Links
+from .metadata import check_metadata
 
 UNKNOWN_COMMIT = "f" * 40  # stands for a commit that does not exist yet; as long in YAML as a real one
 

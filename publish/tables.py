@@ -13,10 +13,12 @@ _HEADERS = {
     "en": {"label": "Model", "step": "Step", "branch": "Branch", "n": "Puzzles", "tokens": "Mean tokens"}
     | {"solve": "Solved (95% interval)", "format": "Right format (95% interval)"}
     | {"validation": "Solved on validation (n)", "level": "Level", "language": "Language", "solved": "Solved"}
+    | {"commit": "Revision", "checkpoint": "Checkpoint"}
     | {"turns": "Completions with a turn", "ahas": "True Ahas", "verdict": "Verdict"},
     "zh": {"label": "模型", "step": "步数", "branch": "分支", "n": "题数", "tokens": "平均 token 数"}
     | {"solve": "解题率(95% 区间)", "format": "格式正确率(95% 区间)"}
     | {"validation": "验证集解题率(题数)", "level": "难度", "language": "语言", "solved": "解题率"}
+    | {"commit": "版本", "checkpoint": "检查点"}
     | {"turns": "有转折的回答", "ahas": "真正的顿悟", "verdict": "判定"},
 }
 
@@ -66,6 +68,18 @@ def results(models: Sequence[Row], best: str | None, branches: Sequence[str], la
         "validation": _validation,
     }
     return _columns(columns, [row for row in models if row.get("solve_rate") is not None], language)
+
+
+def checkpoints(models: Sequence[Row], branches: Sequence[tuple[str, str, int, str]], language: str = "en") -> str:
+    """A row for each published checkpoint: step, branch, the commit that holds it, and its score where measured."""
+    rates = {row["label"]: row for row in models}
+    headers = [_HEADERS[language][name] for name in ("checkpoint", "step", "branch", "commit", "solve", "validation")]
+    return table(headers, (_checkpoint(*branch, rates.get(branch[0], {})) for branch in branches))
+
+
+def _checkpoint(label: str, branch: str, step: int, commit: str, row: Row) -> list[str]:
+    solved = with_interval(row.get("solve_rate"), row.get("solve_interval"))
+    return [label, str(step), f"`{branch}`", f"`{commit}`" if commit else "", solved, _validation(row)]
 
 
 def _validation(row: Row) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from ..errors import StageError
 from ..hub import Hub
 from ..hub_push import Branch, push_text
-from .cards import other_models, without_model
+from .dataset_cards import other_models, without_model
 from .ledger import FOLDER
+from .links import Links
 from .publish import RECORD, place_of
 from .repositories import call, dataset_card_of
 
@@ -72,6 +73,4 @@ def _exists(hub: Hub, repo: dict[str, Any]) -> bool:
 
 
 def _card(hub: Hub, dataset: str) -> str:
-    from .cards import Links
-
     return dataset_card_of(hub, Links(dataset, "", None))

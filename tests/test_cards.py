@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from markdown_it import MarkdownIt
 
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.publish import tables
-from countdown_r1.publish.cards import Links, check_metadata, checkpoint_card, dataset_card, model_card
+from countdown_r1.publish.cards import checkpoint_card, model_card
 from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
+from countdown_r1.publish.dataset_cards import dataset_card
+from countdown_r1.publish.licences import Licence
+from countdown_r1.publish.links import Links
+from countdown_r1.publish.metadata import check_metadata
 from countdown_r1.publish.transcripts import fence, pick_transcripts
 from countdown_r1.scan import scan
 
@@ -74,7 +79,7 @@ def test_every_number_in_the_results_tables_was_measured(pristine: Path) -> None
     allowed = {f"{value:.6g}" for value in measured} | {f"{100 * value:.1f}" for value in measured}
     allowed |= {"95", "0", "1"}  # the interval's name; the names of levels
     english, _, chinese = model_card(run, LINKS).partition("## 中文说明")
-    parts = section(english, "## Results", "## Training"), section(chinese, "### 评测结果", "### 局限")
+    parts = section(english, "## Results", "## Checkpoints"), section(chinese, "### 评测结果", "### 检查点")
     cells = [cell for part in parts for cell in table_cells(part)]
     found = [number for text in cells for number in re.findall(r"\d+(?:\.\d+)?", text)]
     assert len(found) > 60
@@ -144,6 +149,52 @@ def test_without_an_evaluation_the_card_says_so(folder: Path) -> None:
     assert "**This model has not been evaluated.**" in card and "本模型没有经过评测" in card
     assert "model-index" not in card and "| Model |" not in card
     assert "has not been evaluated" in checkpoint_card(run, run.best, LINKS)
+
+
+def test_a_run_that_was_never_evaluated_can_be_published_and_its_cards_say_so(folder: Path) -> None:
+    shutil.rmtree(folder / "evaluation")
+    run = read_run(folder)
+    card = ModelCard(model_card(run, LINKS))
+    assert "**This model has not been evaluated.**" in card.text and "No evaluation was published" in card.text
+    assert "model-index" not in card.data.to_dict() and run.best.label == "checkpoint-4"
+
+
+def test_every_checkpoint_stands_in_the_table_with_its_commit_and_its_score(pristine: Path) -> None:
+    commits = {branch: letter * 40 for branch, letter in (("step-0", "a"), ("step-2", "b"), ("step-4", "c"))}
+    card = model_card(read_run(pristine), replace(LINKS, checkpoints=commits))
+    for part in (section(card, "## Checkpoints", "## Training"), section(card, "### 检查点", "### 训练")):
+        assert f"| checkpoint-2 | 2 | `step-2` | `{'b' * 40}` | 71.4% (67.3% – 75.3%) |" in part
+        assert part.count("`step-") == 3 and "c" * 40 in part
+
+
+def test_the_chinese_half_has_every_section_of_the_english_one(pristine: Path) -> None:
+    english, _, chinese = model_card(read_run(pristine), LINKS).partition("## 中文说明")
+    heads = ["运行", "评测结果", "检查点", "训练", "冷启动", "数据", "顿悟时刻", "局限", "许可", "复现", "引用"]
+    assert re.findall(r"^### (.+)$", chinese, re.MULTILINE) == heads
+    names = (
+        "Run it|Two transcripts|Results|Checkpoints|Training|Data|Aha moments|Limitations|Licence|Reproduce|Citation"
+    )
+    assert re.findall(r"^## (.+)$", english, re.MULTILINE) == names.split("|")
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [
+        (Licence("apache-2.0"), "whose licence, `apache-2.0`, applies."),
+        (Licence("llama3.2"), "Built with Llama."),
+        (
+            Licence("other", "qwen-research", "LICENSE"),
+            "`other` (qwen-research), applies. Commercial",
+        ),
+    ],
+)
+def test_the_licence_of_the_base_is_that_of_the_card(pristine: Path, licence: Licence, words: str) -> None:
+    run = read_run(pristine)
+    run.model.results["base"] = "someone/base-1b"
+    card = ModelCard(model_card(replace(run, licence=licence), LINKS))
+    data = card.data.to_dict()
+    assert words in card.text and data["license"] == licence.id and data.get("license_name") == licence.name
+    check_metadata(str(card), "model", "README.md")
 
 
 def test_a_missing_number_leaves_its_row_or_column_out(folder: Path) -> None:

@@ -1,19 +1,67 @@
-"""The two record datasets of a run: every evaluated puzzle, and every completion that training rewarded.
+"""Cards of a run's datasets: the puzzles, every evaluated one, and every completion that training rewarded.
 
-Both load with ``datasets.load_dataset``: a config for each evaluated model, and one for the completions.
+All load with ``datasets.load_dataset``: the records have a config for each evaluated model.
 """
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .cards import Links, protocol, size_category, with_front_matter
+from .cards import TEMPLATES, protocol, tidy
 from .checkpoints import Run, stage_files, without_places, write_json, write_text
+from .links import Links
 
+PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
+_MODELS_SECTION = "\n# Models trained on it · 用它训练的模型\n"  # the last section
 COMPLETIONS = "completions/*.parquet"
+
+
+def dataset_card(card: str, links: Links, remote_card: str = "") -> str:
+    """The dataset's card with a list of the models trained on it, those already named in ``remote_card`` included."""
+    names = sorted({*_listed(remote_card), links.model})
+    items = "\n".join(f"- [{name}]({links.site}/{name})" for name in names)
+    body = card.partition(_MODELS_SECTION)[0].rstrip().replace(PLACEHOLDER, links.dataset or PLACEHOLDER)
+    return f"{body}\n{_MODELS_SECTION}\n{items}\n"
+
+
+def _listed(card: str) -> list[str]:
+    """The models that a dataset's card names."""
+    return re.findall(r"^- \[([^\]]+)\]", card.partition(_MODELS_SECTION)[2], re.MULTILINE)
+
+
+def other_models(card: str, model: str) -> list[str]:
+    """The models that a dataset's card names beside one."""
+    return [name for name in _listed(card) if name != model]
+
+
+def without_model(card: str, model: str) -> str:
+    """A dataset's card without the line of one model."""
+    return re.sub(rf"^- \[{re.escape(model)}\].*\n", "", card, flags=re.MULTILINE)
+
+
+def _size_category(n: int) -> str:
+    """The Hub's name for a dataset's number of rows.
+
+    >>> _size_category(500), _size_category(20_000)
+    ('n<1K', '10K<n<100K')
+    """
+    bounds = [("1K", 10**3), ("10K", 10**4), ("100K", 10**5), ("1M", 10**6), ("10M", 10**7)]
+    if n < bounds[0][1]:
+        return "n<1K"
+    return next((f"{low[0]}<n<{high[0]}" for low, high in pairwise(bounds) if n < high[1]), "10M<n<100M")
+
+
+def _with_front_matter(template: str, front: str, values: dict[str, Any]) -> str:
+    """A card of YAML and a rendered template."""
+    from jinja2 import Template as Jinja
+
+    text = Jinja((TEMPLATES / template).read_text(encoding="utf-8"), trim_blocks=False).render(**values)
+    return f"---\n{front}---\n\n{tidy(text)}"
 
 
 def stage_records(run: Run, out: Path) -> list[str]:
@@ -61,9 +109,9 @@ def _card(template: str, links: Links, configs: list[dict[str, Any]], n: int, va
         "language": ["en", "zh"],
         "pretty_name": values["title"],
         "task_categories": ["text-generation"],
-        "size_categories": [size_category(n)],
+        "size_categories": [_size_category(n)],
         "tags": ["countdown", "reasoning", "grpo"],
         "configs": configs,
     }
     text = yaml.safe_dump({key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True)
-    return with_front_matter(template, text, values | links.urls | {"model_id": links.model})
+    return _with_front_matter(template, text, values | links.urls | {"model_id": links.model})

@@ -1,0 +1,73 @@
+"""The commands `publish` and `unpublish` as a person types them: what they ask, what they list, what they refuse."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("command")
+    TOY["write_run"](place / "outputs" / "toy", weights=False)
+    return place
+
+
+def command(place: Path, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    full = [sys.executable, "-m", "countdown_r1", *words]
+    return subprocess.run(
+        full, cwd=place, env=kept, input=answer, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+PUBLISH = ("publish", "outputs/toy", "--push-to", "rehearsal", "--hub", "rehearsal")
+
+
+def test_public_asks_once_more_and_no_means_that_nothing_happens(place: Path) -> None:
+    done = command(place, *PUBLISH, "--public", answer="n\n")
+    assert done.returncode == 1 and "becomes public under rehearsal. Go on? [y/N]" in done.stdout
+    assert not (place / "outputs" / "rehearsal-hub").exists() and not (place / "outputs" / "toy" / "published").exists()
+
+
+def test_a_dry_run_lists_repositories_commits_files_and_sizes(place: Path) -> None:
+    done = command(place, *PUBLISH, "--dry-run", "--public")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert heads[0].startswith("dataset rehearsal/Countdown-r1-zero@main: commit 'Dataset', ")
+    assert "model rehearsal/countdown-r1-toy@step-2: commit 'Weights: checkpoint-2', 5 files" in heads
+    assert heads[-1].startswith("5 repositories, 8 commits at most, ") and heads[-1].endswith("; nothing was sent")
+    sizes = [int(line.split()[0].replace(",", "")) for line in lines if line.startswith(" ") and " in all" not in line]
+    assert sum(sizes) == int(heads[-1].split()[6].replace(",", ""))
+
+
+def test_what_was_not_published_cannot_be_taken_back(place: Path) -> None:
+    done = command(place, "unpublish", "outputs/toy", "--hub", "rehearsal")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("is missing: this run was not published, or was taken back already")
+
+
+def test_unpublish_asks_before_it_deletes_and_no_keeps_everything(place: Path) -> None:
+    assert command(place, *PUBLISH, "--no-space").returncode == 0
+    record = place / "outputs" / "toy" / "published" / "published.json"
+    kept = command(place, "unpublish", "outputs/toy", "--hub", "rehearsal", answer="n\n")
+    assert kept.returncode == 1 and "delete  model   rehearsal/countdown-r1-toy" in kept.stdout and record.exists()
+    gone = command(place, "unpublish", "outputs/toy", "--hub", "rehearsal", answer="y\n")
+    assert gone.returncode == 0 and not record.exists(), gone.stderr
+    assert not list((place / "outputs" / "rehearsal-hub" / "repos").glob("*/*/*/repo.json"))
+
+
+def test_two_publications_of_one_run_do_not_mix(place: Path) -> None:
+    import fcntl
+
+    (place / "outputs" / "toy" / ".publish").mkdir(exist_ok=True)
+    with (place / "outputs" / "toy" / ".publish" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = command(place, *PUBLISH)
+    assert done.returncode == 1 and "is being published by another process" in done.stderr

@@ -29,6 +29,7 @@ BLOCK_BYTES = 1 << 20
 OVERLAP_BYTES = 4096  # longer than anything a rule can match
 MAX_BINARY_BYTES = 16 << 20
 SHOWN_FINDINGS = 5
+MAX_NESTED_ARCHIVES = 3
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,11 @@ def _literal(kind: str, text: str) -> Rule:
 def _scan_file(path: Path, name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
     if path.suffix == ".parquet":
         yield from _scan_parquet(path, name, (*SECRETS, *PERSONAL, *extra))
-    elif zipfile.is_zipfile(path):
+        return
+    with path.open("rb") as file:
+        yield from _scan_stream(file, name, extra)
+    if zipfile.is_zipfile(path):  # by its end; what stands before the archive was looked at as well
         yield from _scan_archive(path, name, extra)
-    else:
-        with path.open("rb") as file:
-            yield from _scan_stream(file, name, extra)
 
 
 def _scan_stream(file: IO[bytes], name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -177,8 +178,9 @@ def _scan_stream(file: IO[bytes], name: str, extra: tuple[Rule, ...]) -> Iterato
         limit = min(limit, 8 + int.from_bytes(start[:8], "little"))
     data = (start + file.read(max(0, limit - len(start))))[:limit]
     personal = PERSONAL if _EVENTS in name else ()
-    for finding in _scan_blocks([data], name, (*SECRETS, *personal, *extra)):
-        yield Finding(name, 0, finding.kind, finding.shown)
+    rules = (*SECRETS, *personal, *extra)
+    found = [one for form in (data, data.replace(b"\0", b"")) for one in _scan_blocks([form], name, rules)]
+    yield from dict.fromkeys(Finding(name, 0, one.kind, one.shown) for one in found)  # the second form is UTF-16's
 
 
 def _blocks(file: IO[bytes], start: bytes) -> Iterator[bytes]:
@@ -216,19 +218,26 @@ def _matches(window: bytes, rules: tuple[Rule, ...]) -> Iterator[tuple[str, int,
                     yield rule.kind, *match.span(), text
 
 
-def _scan_archive(path: Path, name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
-    """Each member of a zip file (a wheel is one) as if it lay in the folder."""
-    with zipfile.ZipFile(path) as archive:
+def _scan_archive(file: Path | IO[bytes], name: str, extra: tuple[Rule, ...], depth: int = 0) -> Iterator[Finding]:
+    """Each member of a zip file (a wheel is one) as if it lay in the folder, archives in archives too."""
+    with zipfile.ZipFile(file) as archive:
         for member in archive.namelist():
-            yield from _scan_stream(io.BytesIO(archive.read(member)), f"{name}!{member}", extra)
+            content, inside = archive.read(member), f"{name}!{member}"
+            yield from _scan_stream(io.BytesIO(content), inside, extra)
+            if depth < MAX_NESTED_ARCHIVES and zipfile.is_zipfile(io.BytesIO(content)):
+                yield from _scan_archive(io.BytesIO(content), inside, extra, depth + 1)
 
 
 def _scan_parquet(path: Path, name: str, rules: tuple[Rule, ...]) -> Iterator[Finding]:
-    """Text of every column, nested ones included; a finding's line is the row, counted from 1."""
+    """Text of every column, nested ones included, and of the schema; a finding's line is the row, counted from 1."""
     import pyarrow.parquet as pq
 
-    first_row = 1
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
+    file, first_row = pq.ParquetFile(path), 1
+    schema = file.schema_arrow.to_string(truncate_metadata=False, show_schema_metadata=True).encode()
+    told = [*(file.schema_arrow.metadata or {}).values(), *(file.metadata.metadata or {}).values()]
+    for finding in _scan_blocks([b"\n".join((schema, *told))], name, rules):
+        yield Finding(f"{name}#schema", 0, finding.kind, finding.shown)
+    for batch in file.iter_batches(batch_size=10_000):
         for column, values in zip(batch.schema.names, batch.columns, strict=True):
             for text in _texts(values):
                 for kind, _, _, value in _matches(text, rules):
@@ -241,13 +250,20 @@ def _texts(values: pa.Array) -> Iterator[bytes]:
     """The texts of an Arrow array joined by line ends, those inside lists and structs too."""
     import pyarrow as pa
 
-    if isinstance(values, pa.StructArray):
+    if isinstance(values, pa.DictionaryArray):
+        yield from _texts(values.dictionary)
+    elif isinstance(values, pa.MapArray):
+        yield from _texts(values.keys)
+        yield from _texts(values.items)
+    elif isinstance(values, pa.StructArray):
         for field in values.flatten():
             yield from _texts(field)
     elif isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         yield from _texts(values.flatten())
     elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         yield "\n".join(text for text in values.to_pylist() if text).encode()
+    elif pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+        yield b"\n".join(content for content in values.to_pylist() if content)
 
 
 def _row(values: pa.Array, text: bytes) -> int:

@@ -3,6 +3,7 @@
 Secrets are put together at run time, so that no scanner takes this file for a leak.
 """
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -147,6 +148,42 @@ def test_parquet_columns_are_read_nested_ones_too(tmp_path: Path) -> None:
         ("train.parquet#id", 2, "Hugging Face token"),
         ("train.parquet#prompt", 2, "e-mail address"),
     ]
+
+
+def test_parquet_schema_binary_columns_dictionaries_and_maps_are_read_too(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "dictionary": pa.array([HF]).dictionary_encode(),
+        "binary": pa.array([HF.encode()]),
+        "map": pa.array([[("key", HF)]], pa.map_(pa.string(), pa.string())),
+    }
+    for name, column in columns.items():
+        pq.write_table(pa.table({name: column}), tmp_path / "x.parquet", compression="zstd")
+        assert {finding.kind for finding in scan(tmp_path)} == {"Hugging Face token"}, name
+    pq.write_table(pa.table({"a": ["x"]}).replace_schema_metadata({"author": HF}), tmp_path / "x.parquet")
+    assert {finding.path for finding in scan(tmp_path)} == {"x.parquet#schema"}
+    pq.write_table(pa.table({HF: ["x"]}), tmp_path / "x.parquet")
+    assert scan(tmp_path)
+
+
+def test_an_archive_in_an_archive_and_text_before_one_are_read(tmp_path: Path) -> None:
+    def packed(name: str, content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        return file.getvalue()
+
+    (tmp_path / "outer.whl").write_bytes(packed("inner.zip", packed("notes.txt", f"\n{HF}".encode())))
+    assert [finding.path for finding in scan(tmp_path)] == ["outer.whl!inner.zip!notes.txt"]
+    (tmp_path / "outer.whl").write_bytes(f"{HF}\n".encode() + packed("notes.txt", b"fine"))
+    assert [finding.path for finding in scan(tmp_path)] == ["outer.whl"]
+
+
+def test_utf_16_without_a_mark_is_read(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert kinds(tmp_path, "windows.txt", f"token {HF}".encode(encoding)) == ["Hugging Face token"]
 
 
 def test_a_vocabulary_may_hold_fragments_of_paths_and_addresses_but_no_secret(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from .. import manifest
 from ..errors import StageError
 from ..hub import Hub
-from ..space.package import package_space
+from ..space.package import Wishes, package_space
+from ..space.story import collect
 from .cards import Links, check_metadata, checkpoint_card, dataset_card, model_card
 from .checkpoints import (
     DATASET_FILES,
@@ -61,7 +62,7 @@ def parts(run: Run, hub: Hub, remote_card: str = "") -> list[Part]:
         Part("dataset", "main", "Dataset", partial(_stage_dataset, run, remote_card), "dataset_revision"),
         *branches,
         Part("model", "main", f"Best model: {run.best.label}", partial(_stage_main, run), "model_revision"),
-        Part("space", "main", "Space", partial(_stage_space, hub)),
+        Part("space", "main", "Space", partial(_stage_space, run, hub)),
     ]
 
 
@@ -98,9 +99,16 @@ def _stage_main(run: Run, out: Path, links: Links) -> None:
     write_text(out / "README.md", model_card(run, links))
 
 
-def _stage_space(hub: Hub, out: Path, links: Links) -> None:
-    revision = links.model_revision or UNKNOWN_COMMIT
-    package_space(out, model_repo=links.model, revision=revision, dataset_repo=links.dataset, endpoint=hub.endpoint)
+def _stage_space(run: Run, hub: Hub, out: Path, links: Links) -> None:
+    """The page, with the story of the run."""
+    package_space(
+        out,
+        model_repo=links.model,
+        revision=links.model_revision or UNKNOWN_COMMIT,
+        dataset_repo=links.dataset,
+        endpoint=hub.endpoint,
+        wishes=Wishes(collect(run.folder)),
+    )
 
 
 def fill(part: Part, out: Path, links: Links, hub: Hub) -> None:

@@ -92,9 +92,8 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
     entry.language.change(translate, entry.puzzle, [*entry.texts, *views.texts], **AT_ONCE)
     app.load(opened, None, [entry.language, *entry.shown], **AT_ONCE)
     entry.random.click(draw, [entry.level, entry.language], [*entry.shown, *watch.clearable], **AT_ONCE)
-    typed = [entry.numbers.input, entry.target.input]
-    boxes = [entry.board, entry.share, entry.note]
-    gr.on(typed, entry.typed, entry.puzzle, boxes, trigger_mode="always_last", **AT_ONCE)
+    changed = [entry.numbers.change, entry.target.change]
+    gr.on(changed, entry.typed, entry.puzzle, [entry.board, entry.share], trigger_mode="always_last", **AT_ONCE)
 
 
 def _wire_views(entry: Entry, views: _Views) -> None:

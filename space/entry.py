@@ -85,9 +85,9 @@ class Entry:
         }
 
     def typed(self, numbers: str, target: str, language: str) -> Updates:
-        """Something was typed: board and link follow."""
+        """What stands in the boxes has changed: board and link follow."""
         words, puzzle = words_of(language), _puzzle(numbers, target)
-        return {self.board: page.board(puzzle, words), self.share: page.share(puzzle, words), self.note: ""}
+        return {self.board: page.board(puzzle, words), self.share: page.share(puzzle, words)}
 
     def draw(self, level: str, language: str) -> Updates:
         """Another puzzle was asked for."""

@@ -1,4 +1,4 @@
-"""Requests that are too large are refused before anything reads them."""
+"""Requests that are too large are refused before anything else reads them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,44 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
+_MAX_DRAINED_BYTES = 32 * 2**20
 
 
 class LimitBody:
-    """ASGI middleware: 413 for a body above ``MAX_BODY_BYTES``, whether it says its length or not."""
+    """ASGI middleware: 413 for a body above ``MAX_BODY_BYTES``, whether its length was said or not.
+
+    What is too much is read and thrown away, since many clients hear no answer while they are still sending.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        said = dict(scope["headers"]).get(b"content-length", b"0")
-        if not said.isdigit() or int(said) > MAX_BODY_BYTES:
-            await _refusal()(scope, receive, send)
-            return
-        await self.app(scope, _counted(receive), send)
-
-
-def _counted(receive: Receive) -> Receive:
-    """Ends a body that goes on past the limit: what arrived is cut off and fails as bad JSON."""
-    read = 0
-
-    async def counted() -> Message:
-        nonlocal read
-        message = await receive()
-        if message["type"] == "http.request":
+        body, read, more = b"", 0, True
+        while more and read <= _MAX_DRAINED_BYTES:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client has gone
             read += len(message.get("body", b""))
-            if read > MAX_BODY_BYTES:
-                return {"type": "http.request", "body": b"", "more_body": False}
-        return message
+            body = body + message.get("body", b"") if read <= MAX_BODY_BYTES else b""
+            more = message.get("more_body", False)
+        if read > MAX_BODY_BYTES:
+            await _refusal()(scope, receive, send)
+        else:
+            await self.app(scope, _replayed(body, receive), send)
 
-    return counted
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body that was read already, then whatever comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
 
 
 def _refusal() -> JSONResponse:

@@ -5,6 +5,7 @@
     if (!box) return;
     box.value = value;
     box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.setSelectionRange(value.length, value.length);
   };
   const copy = async (link) => {
     const address = new URL(link.getAttribute("href"), location.href).href;

@@ -52,7 +52,15 @@ class Watch:
     @property
     def outcome(self) -> list[Any]:
         """The components that one press of Solve may change."""
-        return [*self.clearable, self.solve, self.stop_button, self.entry.board, self.entry.share, self.entry.seed]
+        return [
+            *self.clearable,
+            self.solve,
+            self.stop_button,
+            self.entry.board,
+            self.entry.share,
+            self.entry.note,
+            self.entry.seed,
+        ]
 
     @property
     def texts(self) -> list[Any]:
@@ -111,6 +119,7 @@ class Watch:
             | {
                 self.thought: page.waiting(None, words),
                 self.entry.board: page.board(puzzle, words),
+                self.entry.note: "",
                 self.entry.seed: None,
             }
         )

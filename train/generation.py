@@ -2,15 +2,17 @@
 
 transformers' own ``generate`` carries every row to the length of the longest one. Thoughts differ in length by
 a factor of ten, so most of that work is thrown away; on a CPU, where compute is what is short, dropping
-finished rows from the cache is several times faster (``benchmarks/generation.py`` has the figures).
+finished rows from the cache is several times faster (``benchmarks/generation.py`` has the figures). On a GPU a plain
+Llama is sampled by ``decoder.py``, whose steps need no Python.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -18,7 +20,10 @@ import torch
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import InputError, StageError
+from .decoder import Decoder
+from .llama import is_plain_llama
 
+Sampler = Callable[[Sequence[Sequence[int]], Collection[int], int, float, torch.Tensor | None], list[list[int]]]
 COMPACT_AT = 0.9  # drop finished rows once fewer than this share of the batch is still being written
 # How torch says, in words alone, that memory ran out: its CPU allocator, and the GPU libraries below it.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
@@ -91,10 +96,11 @@ def write_batches(
     memory is halved, and so are those after it. Raises ``StageError`` when not even one completion fits.
     """
     ends, size, first = stop_ids(model.generation_config, tokenizer), decoding.batch_size, 0
+    write = sampler(model)
     while first < len(asks):
         batch = asks[first : first + size]
         began = time.monotonic()
-        rows = _sampled(model, batch, ends, decoding)
+        rows = _sampled(write, batch, ends, decoding)
         if rows is None:
             size = len(batch) // 2
             if not size:
@@ -113,14 +119,21 @@ def completions(
     return [Completion(str(text), len(row), seconds / len(rows)) for text, row in zip(texts, rows, strict=True)]
 
 
+def sampler(model: PreTrainedModel) -> Sampler:
+    """What writes completions fastest here: recorded steps for a plain Llama on a GPU, else ``sample``."""
+    if model.device.type == "cuda" and is_plain_llama(model):
+        return Decoder(model).sample
+    return partial(sample, model)
+
+
 def _sampled(
-    model: PreTrainedModel, batch: Sequence[Ask], ends: Collection[int], decoding: Decoding
+    write: Sampler, batch: Sequence[Ask], ends: Collection[int], decoding: Decoding
 ) -> list[list[int]] | None:
-    """``sample`` for one batch; None when memory ran out."""
+    """Completions of one batch; None when memory ran out."""
     draws = None if decoding.temperature == 0 else _draws(batch, decoding)
     try:
         prompt_ids = [ask.prompt_ids for ask in batch]
-        return sample(model, prompt_ids, ends, decoding.max_new_tokens, decoding.temperature, draws)
+        return write(prompt_ids, ends, decoding.max_new_tokens, decoding.temperature, draws)
     except (MemoryError, RuntimeError) as error:
         if not _memory_ran_out(error):
             raise

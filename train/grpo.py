@@ -24,7 +24,9 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
+from .decoder import Decoder
 from .generation import sample, stop_ids
+from .llama import is_plain_llama
 from .patience import Patience
 from .recipe import Recipe, convert, nearest
 from .resume import last_checkpoint
@@ -130,16 +132,26 @@ def run_grpo(
 
 
 def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Callable[..., dict[str, Any]]:
-    """TRL's rollout function over ``generation.sample``: one completion per prompt, repeats included."""
+    """TRL's rollout function over our own samplers: one completion per prompt, repeats included.
+
+    A plain Llama on a GPU is sampled by ``decoder.py``, whose copy of the weights is brought up to date each time.
+    """
     length = config.max_completion_length or DEFAULT_LENGTH
+    decoders: list[Decoder] = []
 
     def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
         prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
         model: Any = trainer.accelerator.unwrap_model(trainer.model)
-        model.eval()
         ends = stop_ids(model.generation_config, tokenizer)
-        completion_ids = sample(model, prompt_ids, ends, length, config.temperature)
-        model.train()
+        if model.device.type == "cuda" and is_plain_llama(model):
+            if not decoders:
+                decoders.append(Decoder(model))
+            decoders[0].refresh(model)
+            completion_ids = decoders[0].sample(prompt_ids, ends, length, config.temperature)
+        else:
+            model.eval()
+            completion_ids = sample(model, prompt_ids, ends, length, config.temperature)
+            model.train()
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
 
     return rollout

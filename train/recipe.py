@@ -2,7 +2,7 @@
 
     name: demo                  the run's name; outputs go to outputs/NAME
     base: tiny                  the model GRPO starts from: a folder, a Hub id@revision, or a shipped name
-    dataset / cold_start / grpo / rewards / evaluate / launch / cost / publish     sections, all optional
+    dataset / cold_start / curriculum / grpo / rewards / evaluate / launch / cost / publish     sections, all optional
 
 Each section is parsed into its dataclass; ``grpo`` is TRL's own ``GRPOConfig``. An unknown key or a value of
 the wrong kind is one line that names the section, the key and the nearest valid name.
@@ -64,27 +64,40 @@ class Dataset:
 class ColdStart:
     """Everything that decides the cold start's weights.
 
-    ``puzzles`` are drawn per count in ``numbers``; every trace takes one of them at random, with counts
-    weighted by ``number_weights``. ``stop_chance`` is how readily the written search gives up after a failed
-    first move, ``reflect_chance`` how often a turn is announced. A row holds ``row_tokens`` tokens of samples.
+    ``puzzles`` are drawn per count in ``numbers``; every trace takes one of them at random, with counts weighted by
+    ``number_weights``. ``hint``, ``patience``, ``stop_chance``, ``reflect_chance`` and ``reflective`` are the habits
+    of the written search (``traces.Habits``). A row holds ``row_tokens`` tokens of samples, a step ``batch_rows``.
+
+    Training ends after ``steps``, or after ``minutes`` when that is above 0, and the learning rate falls over what
+    is left. A sitting ends after ``sitting_minutes`` (0: never), leaving weights that the next one goes on from.
+    ``start`` goes on from a model's weights instead of random ones, its tokenizer kept. Every ``check_minutes`` the
+    held-out loss and the solve rate of ``check_puzzles`` validation puzzles of each count are measured.
     """
 
     numbers: tuple[int, ...] = (3, 4)
     number_weights: tuple[float, ...] = (0.8, 0.2)
     puzzles: int = 200_000
-    stop_chance: float = 0.5
-    reflect_chance: float = 0.1
-    max_branches: int = 5
+    hint: tuple[float, float] = (1.5, 12.0)
+    patience: float = 0.55
+    stop_chance: float = 0.0
+    reflect_chance: float = 0.15
+    reflective: bool = True
     vocab_size: int = 1024
     hidden_size: int = 256
     intermediate_size: int = 704
     layers: int = 5
-    heads: int = 8
-    max_positions: int = 2048
+    heads: int = 4
+    kv_heads: int = 2
+    max_positions: int = 2560
     row_tokens: int = 768
     batch_rows: int = 128
     steps: int = 3000
+    minutes: float = 0.0
+    sitting_minutes: float = 0.0
+    start: str | None = None
     learning_rate: float = 2e-3
+    check_minutes: float = 1.0
+    check_puzzles: int = 200
     workers: int = 2
     seed: int = 0
 
@@ -93,6 +106,10 @@ class ColdStart:
             raise InputError("section 'cold_start': 'number_weights' needs one weight for each entry of 'numbers'")
         if self.vocab_size < SMALLEST_VOCABULARY:
             raise InputError(f"section 'cold_start': 'vocab_size' is at least {SMALLEST_VOCABULARY}")
+        if len(self.hint) != 2 or not 1 <= self.hint[0] <= self.hint[1]:
+            raise InputError("section 'cold_start', key 'hint': expected two numbers from 1 on, lowest and highest")
+        if self.hidden_size % self.heads or self.heads % self.kv_heads:
+            raise InputError("section 'cold_start': 'heads' must divide 'hidden_size', and 'kv_heads' divide 'heads'")
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,28 @@ class Rewards:
     def __post_init__(self) -> None:
         if not self.functions:
             raise InputError("section 'rewards': 'functions' is empty, so nothing could be learnt")
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Which puzzles GRPO asks: those that the base solves sometimes, since a group of equal rewards teaches nothing.
+
+    The base answers ``candidates`` train puzzles ``samples`` times each; those with a share of right answers between
+    ``lowest`` and ``highest`` stay (0 and 1 excluded by default). ``max_new_tokens`` as in the evaluation.
+    """
+
+    candidates: int = 4096
+    samples: int = 4
+    lowest: float = 0.01
+    highest: float = 0.99
+    batch_size: int = 2048
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.candidates, self.samples, self.batch_size) < 1:
+            raise InputError("section 'curriculum': 'candidates', 'samples' and 'batch_size' are at least 1")
+        if not 0 <= self.lowest <= self.highest <= 1:
+            raise InputError("section 'curriculum': 'lowest' and 'highest' are shares from 0 to 1, in this order")
 
 
 @dataclass(frozen=True)
@@ -179,6 +218,7 @@ class Recipe:
     cold_start: ColdStart | None = None
     grpo: Mapping[str, Any] | None = None
     rewards: Rewards = field(default_factory=Rewards)
+    curriculum: Curriculum | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
     launch: Launch = field(default_factory=Launch)
     cost: Cost = field(default_factory=Cost)

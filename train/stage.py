@@ -24,7 +24,9 @@ from ..build_dataset.dataset import load
 from ..errors import InputError
 from .cold_start import cold_start, save_model
 from .cost import write_cost
-from .grpo import grpo_config, run_grpo
+from .curriculum import choose_rows
+from .generation import Decoding
+from .grpo import DEFAULT_LENGTH, grpo_config, run_grpo
 from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
@@ -54,6 +56,8 @@ def train(
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = models.load(base)
+        rows = _chosen(recipe, model, tokenizer, rows, folder)
+        model = master_weights(recipe, model)
         trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation)
         state.wait_for_everyone()
         if not state.is_main_process:
@@ -143,6 +147,29 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
         (folder / "base.writing").rename(folder / "base")
     state.wait_for_everyone()
     return str(folder / "base")
+
+
+def _chosen(
+    recipe: Recipe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[Mapping[str, Any]],
+    folder: Path,
+) -> list[Mapping[str, Any]]:
+    """The rows that the curriculum keeps; all of them without one."""
+    asked = recipe.curriculum
+    if asked is None:
+        return rows
+    grpo = recipe.grpo or {}
+    length = int(grpo.get("max_completion_length") or DEFAULT_LENGTH)
+    sampling = (float(grpo.get("temperature", 1.0)), length, asked.batch_size, asked.seed)
+    return list(choose_rows(asked, model, tokenizer, rows, folder, Decoding(*sampling, samples=asked.samples)))
+
+
+def master_weights(recipe: Recipe, model: PreTrainedModel) -> PreTrainedModel:
+    """The model in float32, which small updates need, unless ``model_init_kwargs`` names another ``dtype``."""
+    asked = ((recipe.grpo or {}).get("model_init_kwargs") or {}).get("dtype")
+    return model if asked else model.float()
 
 
 def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -159,6 +159,9 @@ async def _solve(
                     first = time.perf_counter() - began
             if leave_after is not None and time.perf_counter() - began > leave_after:
                 return {"outcome": "left"}
+    finished = isinstance(last, dict) and last["verdict"] is not None
+    if not finished:
+        return {"outcome": "cut off", "said": str(last)[-200:]}
     return {"outcome": "done", "first": first, "seconds": time.perf_counter() - began, "last": last}
 
 
@@ -210,10 +213,12 @@ CLICK_TO_FIRST_WORDS = """() => new Promise((resolve) => {
 
 async def _crowd(server: _Server, users: int, seconds: float) -> dict[str, Any]:
     """Users who call again as soon as they are answered; ``fair`` is the share of the least served to the most."""
-    until = time.perf_counter() + seconds
+    began = time.perf_counter()
+    until = began + seconds
     outcomes: Counter[str] = Counter()
     served: Counter[int] = Counter()
     waits: list[float] = []
+    tokens: list[int] = []
     odd: list[str] = []
     memory: list[float] = []
     done = threading.Event()
@@ -231,6 +236,7 @@ async def _crowd(server: _Server, users: int, seconds: float) -> dict[str, Any]:
                 if call["outcome"] == "done":
                     served[number] += 1
                     waits.append(call["seconds"])
+                    tokens.append(call["last"]["n_tokens"])
                 elif call["outcome"] == "busy":
                     await asyncio.sleep(1)
                 elif call["outcome"] != "left" and len(odd) < 5:
@@ -241,12 +247,15 @@ async def _crowd(server: _Server, users: int, seconds: float) -> dict[str, Any]:
     await asyncio.gather(*(use(number) for number in range(users)))
     done.set()
     watcher.join()
+    elapsed = time.perf_counter() - began
     stayed = [served[number] for number in range(users) if number % 5 != 4]
     return {
         "users": users,
         "seconds": seconds,
         "outcomes": dict(outcomes),
-        "thoughts_per_minute": round(60 * outcomes["done"] / seconds, 1),
+        "seconds_until_the_last_was_answered": round(elapsed, 1),
+        "thoughts_per_minute": round(60 * outcomes["done"] / elapsed, 1),
+        "tokens_per_second": round(sum(tokens) / elapsed, 1),
         "wait_seconds_median": round(median(waits), 2) if waits else None,
         "wait_seconds_95th": round(quantiles(waits, n=20)[-1], 2) if len(waits) > 1 else None,
         "served_least_and_most": [min(stayed), max(stayed)],

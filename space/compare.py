@@ -18,7 +18,7 @@ from .entry import Entry, News, Updates, complaint
 from .line import Busy, Line, Place
 from .paint import finished_thought, growing_thought
 from .puzzles import read_puzzle
-from .shelf import Shelf
+from .shelf import Shelf, Volume
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
 from .watch import SEED_BITS, busy_text
@@ -41,8 +41,8 @@ class Compare:
             self.right = gr.Dropdown(labels, value=second, label=words["right_side"], elem_id="right")
             self.step = gr.Slider(
                 0,
-                max(len(steps) - 1, 1),
-                value=max(len(steps) - 1, 0),
+                max(volume.step or 1 for volume in [*steps, Volume("", "")]),
+                value=steps[-1].step if steps else 0,
                 step=1,
                 label=words["step"],
                 visible=len(steps) > 2,
@@ -76,10 +76,9 @@ class Compare:
         key = "compare_empty" if len(self.shelf.labels) > 1 else "compare_one"
         return f'<p class="lead">{escape(words[key])}</p>'
 
-    def at_step(self, place: int) -> str:
-        """The slider was moved: the model of that training step."""
-        steps = self.shelf.steps
-        return steps[min(max(int(place), 0), len(steps) - 1)].label
+    def at_step(self, step: float) -> str:
+        """The slider was moved: the model of the nearest training step."""
+        return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
     async def think(
         self,

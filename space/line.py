@@ -17,6 +17,7 @@ from ..errors import CountdownError
 MAX_WAITING = 24
 MAX_OF_ONE = 3  # thoughts that one visitor may have in line
 GONE_AFTER_SECONDS = 1.5
+STUCK_AFTER_SECONDS = 10.0
 _FIRST_GUESS_SECONDS = 5.0
 _NEWEST_SHARE = 0.2  # of the latest thought in the mean
 
@@ -75,6 +76,10 @@ class Line:
             ticket.began = time.monotonic()
         return Place(ahead, self._seconds(ahead))
 
+    def keep(self, ticket: Ticket) -> None:
+        """The thought of this ticket is being read."""
+        ticket.seen = time.monotonic()
+
     def leave(self, ticket: Ticket) -> None:
         """The thought has ended, or is no longer wanted."""
         if ticket in self._tickets:
@@ -102,6 +107,7 @@ class Line:
         return max(ceil(ahead * self.mean_seconds - gone_by), 1) if ahead else 0
 
     def _drop_the_gone(self) -> None:
-        """Who is being served is looked after by their own thread."""
-        limit = time.monotonic() - GONE_AFTER_SECONDS
-        self._tickets = [one for one in self._tickets if one.began is not None or one.seen > limit]
+        """Whose thought is being written is waited for longer: a busy server reads it late."""
+        now = time.monotonic()
+        limits = {False: GONE_AFTER_SECONDS, True: STUCK_AFTER_SECONDS}
+        self._tickets = [one for one in self._tickets if now - one.seen <= limits[one.began is not None]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from ..game.puzzle import Puzzle, normalise
 from ..models import Source
@@ -130,7 +131,7 @@ def possible(puzzle: Puzzle, found: Facts, words: Words) -> str:
 
 def footer(source: Source, commit: str | None, words: Words) -> str:
     """Which model, and which revision of it, answers here."""
-    name = source.path_or_id if source.revision else source.name.rstrip("/").split("/")[-1]
+    name = source.path_or_id if source.revision else "/".join(Path(source.name).parts[-2:])
     parts = [f"{escape(words['model'])} <code>{escape(name)}</code>"]
     if source.revision:
         shown = source.revision[:12] if len(source.revision) == 40 else source.revision

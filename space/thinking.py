@@ -9,18 +9,20 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from threading import Event, Thread
 
+from ..errors import StageError
 from .line import GONE_AFTER_SECONDS, Line, Place
 from .stream import Piece
 
 FRAME_SECONDS = 0.06
-WAITING_FRAME_SECONDS = 0.25
+_LOOK_SECONDS, _LOOKS_A_FRAME = 0.05, 20  # a place in line is looked at often, and told when it changes or each second
+_GIVEN_UP_AFTER_SECONDS = 30.0
 Frames = AsyncGenerator[list[Piece], None]
 Make = Callable[[Event], Iterator[Piece]]
 """Makes a stream that ends, with a verdict, once the event is set."""
 
 
 class Thinking:
-    """A stream that runs in a thread of its own. It ends by itself when nobody reads it any more."""
+    """A stream that runs in a thread of its own. It rests while nobody reads it, and then ends by itself."""
 
     def __init__(self, make: Make) -> None:
         self._make = make
@@ -55,15 +57,22 @@ class Thinking:
         return self._latest, not alive
 
     def _write(self) -> None:
-        pieces = self._make(self._stop)
         try:
-            for piece in pieces:
+            for piece in self._make(self._stop):
                 self._latest = piece
-                if self._gone.is_set() or time.monotonic() - self._seen > GONE_AFTER_SECONDS:
+                if self._unwanted():
                     break
         # It belongs to the reader, who sits in another thread.
         except Exception as error:
             self._error = error
+
+    def _unwanted(self) -> bool:
+        """Whether to give up. While nobody reads it waits, which costs nothing: a busy server may come back."""
+        while not self._gone.is_set() and (unread := time.monotonic() - self._seen) > GONE_AFTER_SECONDS:
+            if unread > _GIVEN_UP_AFTER_SECONDS:
+                raise StageError("nobody has read this thought for too long; ask again")
+            time.sleep(0.05)
+        return self._gone.is_set()
 
 
 async def frames(thoughts: Sequence[Thinking], every_seconds: float = FRAME_SECONDS) -> Frames:
@@ -95,11 +104,16 @@ async def in_turn(
     """The places in line until it is their turn, then ``frames``. Raises ``Busy`` when the line is full."""
     ticket = line.join(visitor)
     try:
+        said, looked = None, 0
         while (place := line.place(ticket)).ahead:
-            yield place
-            await asyncio.sleep(WAITING_FRAME_SECONDS)
+            if said != place.ahead or looked % _LOOKS_A_FRAME == 0:
+                said = place.ahead
+                yield place
+            looked += 1
+            await asyncio.sleep(_LOOK_SECONDS)
         async with aclosing(frames(thoughts, every_seconds)) as growing:
             async for pieces in growing:
+                line.keep(ticket)
                 yield pieces
     finally:
         line.leave(ticket)

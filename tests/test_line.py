@@ -125,12 +125,27 @@ def test_leaving_early_ends_the_writing_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_a_thought_that_nobody_reads_ends_by_itself_within_two_seconds() -> None:
-    thinking = Thinking(lambda stop: written(stop, 4_000))
+def test_a_thought_that_nobody_reads_rests_within_two_seconds_and_goes_on_when_it_is_read_again() -> None:
+    thinking = Thinking(lambda stop: written(stop, 500))
+    thinking.start()
+    time.sleep(1.9)
+    resting = thinking._latest
+    time.sleep(0.5)
+    assert thinking._latest is resting
+    while not (read := thinking.read())[1]:
+        time.sleep(0.02)
+    assert read[0] is not None and read[0].completion == "end"
+
+
+def test_a_thought_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("countdown_r1.space.thinking._GIVEN_UP_AFTER_SECONDS", 1.6)
     before = threading.active_count()
+    thinking = Thinking(written)
     thinking.start()
     time.sleep(2.0)
     assert threading.active_count() == before
+    with pytest.raises(StageError, match="ask again"):
+        thinking.read()
 
 
 def test_a_failure_while_writing_reaches_the_reader() -> None:

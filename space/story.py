@@ -79,7 +79,7 @@ def failures(story: Story | None, limit: int = 2) -> list[Puzzle]:
 
 
 def _model(model: Record) -> dict[str, Any]:
-    ahas = {"solved": model["ahas"]["solved"], "claimed": model["ahas"]["claimed"]}
+    ahas = {"solved": model["ahas"]["solved"]}
     return {key: model.get(key) for key in _KEPT} | {"ahas": ahas}
 
 
@@ -154,4 +154,9 @@ def _replayed(test_id: int, moments: Sequence[str], records: Mapping[str, Sequen
 
 def _thought(label: str, record: Record) -> dict[str, Any]:
     completion = str(record["generation"])[:MAX_CHARS]
-    return {"label": label, "solved": bool(record["score"]), "n_tokens": record["n_tokens"], "completion": completion}
+    return {
+        "label": label,
+        "solved": bool(record["score"]),
+        "n_tokens": record.get("n_tokens", 0),
+        "completion": completion,
+    }

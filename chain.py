@@ -122,11 +122,11 @@ def publish(chain: Chain, hub: Hub, echo: Echo) -> None:
 
 def serve(chain: Chain, port: int, echo: Echo) -> None:
     """Stage 5: the Space, with the published model."""
-    from .space.app import serve as serve_space
+    from .space.server import serve as serve_space
 
     published = json.loads((chain.out / "published" / "published.json").read_text(encoding="utf-8"))
     model = published["model"]
-    serve_space(f"{model['id']}@{model['revision']}", port=port, echo=echo)
+    serve_space(f"{model['id']}@{model['revision']}", port=port, told=chain.out, echo=echo)
 
 
 def summary(out: Path) -> str:

@@ -384,21 +384,47 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
 
 @main.command()
 @click.option("--model", default="tiny", show_default=True, help="Folder, Hub id@revision, or shipped name.")
+@click.option("--compare", "others", multiple=True, metavar="MODEL", help="Another model to compare with; repeatable.")
+@click.option(
+    "--run",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run whose training story is told [default: the model's own, else the shipped recipe's].",
+)
 @click.option("--port", default=7860, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
+@click.option(
+    "--language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Unless the browser asks."
+)
 @click.option("--push-to", metavar="NS/NAME", help="Make a Space on the Hub instead of serving here.")
+@click.option("--zero-gpu", is_flag=True, help="With --push-to: for ZeroGPU hardware.")
+@click.option("--no-wait", is_flag=True, help="With --push-to: do not wait until the Space runs.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
-def space(model: str, port: int, push_to: str | None, hub_name: str) -> None:
-    """Serve the demo on this computer, or push it to the Hub as a Space."""
+def space(
+    model: str,
+    others: tuple[str, ...],
+    run: Path | None,
+    port: int,
+    host: str,
+    language: str,
+    push_to: str | None,
+    zero_gpu: bool,
+    no_wait: bool,
+    hub_name: str,
+) -> None:
+    """Serve the demo on this computer, or push it to the Hub as a Space and wait until it runs."""
     if push_to:
         hub = connect(hub_name)
-        from .space.package import push_space
+        from .space.deploy import push_space
+        from .space.package import Wishes
+        from .space.story import story_of
 
-        finish(push_space(model, push_to, hub))
+        wishes = Wishes(story_of(model, run), others, zero_gpu)
+        finish(push_space(model, push_to, hub, wishes=wishes, wait=not no_wait, echo=click.echo))
         return
     connect_if_remote(model, hub_name)
-    from .space.app import serve
+    from .space.server import serve
 
-    serve(model, port=port)
+    serve(model, port, host=host, language=language, others=others, told=run)
 
 
 @main.command()

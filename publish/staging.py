@@ -13,7 +13,8 @@ from .. import manifest
 from ..errors import StageError
 from ..hub import Hub
 from ..scan import refuse, scan
-from ..space.package import package_space
+from ..space.package import Wishes, package_space
+from ..space.story import collect
 from .adopt import adopted_card
 from .cards import checkpoint_card, model_card
 from .checkpoints import (
@@ -77,7 +78,7 @@ def parts(run: Run, hub: Hub, links: Links, remote_card: str = "") -> list[Part]
         Part("model", "main", f"Best model: {run.best.label}", partial(main, run), "model_revision"),
         Part("evaluation", "main", "Evaluation records", partial(_stage_evaluation, run)),
         Part("completions", "main", "Completions of the training", partial(_stage_completions, run)),
-        Part("space", "main", "Space", partial(_stage_space, hub)),
+        Part("space", "main", "Space", partial(_stage_space, run, hub)),
     ]
     return [part for part in found if part.role in links.repos]
 
@@ -134,9 +135,16 @@ def _stage_completions(run: Run, out: Path, links: Links) -> None:
     write_text(out / "README.md", completions_card(run, links, out))
 
 
-def _stage_space(hub: Hub, out: Path, links: Links) -> None:
-    revision = links.model_revision or UNKNOWN_COMMIT
-    package_space(out, model_repo=links.model, revision=revision, dataset_repo=links.dataset, endpoint=hub.endpoint)
+def _stage_space(run: Run, hub: Hub, out: Path, links: Links) -> None:
+    """The page, with the story of the run."""
+    package_space(
+        out,
+        model_repo=links.model,
+        revision=links.model_revision or UNKNOWN_COMMIT,
+        dataset_repo=links.dataset,
+        endpoint=hub.endpoint,
+        wishes=Wishes(collect(run.folder)),
+    )
 
 
 def fill(part: Part, out: Path, links: Links) -> None:

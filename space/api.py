@@ -1,9 +1,14 @@
-"""What programs can call: ``/solve``, ``/check`` and ``/new_puzzle``. Nothing about the arguments is assumed."""
+"""What programs and agents can call: ``/solve``, ``/check`` and ``/new_puzzle``, with the limits of the page.
+
+Nothing about the arguments is assumed: a caller may send anything.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from random import Random
 from typing import Any
 
@@ -11,32 +16,50 @@ import gradio as gr
 
 from ..errors import CountdownError, InputError
 from ..game.puzzle import MAX_EXPRESSION_CHARS, Puzzle, Verdict, check
-from ..game.solver import easiest_solution
-from .puzzles import random_puzzle, read_puzzle
-from .stream import Piece, frames, stream
-from .words import WORDS
+from .facts import facts
+from .line import Line, Place
+from .puzzles import link, random_puzzle, read_puzzle
+from .shelf import Shelf
+from .stream import Piece, stream
+from .thinking import Thinking, in_turn
+from .watch import SEED_BITS
+from .words import LANGUAGES
+
+API_FRAME_SECONDS = 0.2
+Solve = Callable[..., AsyncGenerator[dict, None]]
 
 
-def solve_with(model: Any, tokenizer: Any) -> Any:
-    """The ``/solve`` function of one loaded model."""
+def solve_with(shelf: Shelf, line: Line) -> Solve:
+    """The ``/solve`` function of a page."""
 
-    def solve(numbers: str, target: int, language: str = "en", seed: int | None = None) -> Iterator[dict]:
-        """Let the model think about a puzzle; updates stream until `verdict` is set.
+    async def solve(
+        numbers: str, target: int, language: str = "en", seed: int | None = None, request: gr.Request | None = None
+    ) -> AsyncGenerator[dict, None]:
+        """Let a small language model think about a Countdown puzzle; updates stream until `verdict` is set.
 
-        `numbers`: up to six whole numbers, for example "55 36 7 19"; `target`: a whole number; `language`: "en"
-        or "zh"; `seed`: the same seed gives the same thought on the same machine. The result holds `thought`,
-        `answer`, `solved`, `verdict`, `reason`, `n_tokens`, `seconds` and `solvable`.
+        Args:
+            numbers: one to six whole numbers from 1 to 10,000, for example "55 36 7 19".
+            target: the whole number to make with + - * / and every number exactly once.
+            language: the language to think in, "en" or "zh".
+            seed: a whole number from 0 up; the same seed gives the same thought on the same machine.
+
+        Returns:
+            `thought`, `answer`, `solved`, `verdict`, `reason`, `n_tokens`, `seconds`, `seed`, `link` and, in the last
+            update, `solvable`; while others are served first, `ahead` and `wait_seconds`.
         """
-        puzzle = _puzzle(numbers, target)
-        if language not in WORDS:
-            raise refusal(f"the language is one of {', '.join(WORDS)}")
-        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
-            raise refusal("the seed is a whole number from 0 up")
-        solvable = {"solvable": easiest_solution(puzzle) is not None}
+        puzzle, seed = _puzzle(numbers, target), _seed(seed)
+        if language not in LANGUAGES:
+            raise refusal(f"the language is one of {', '.join(LANGUAGES)}")
+        if shelf.main.trouble:
+            raise refusal(f"no model is loaded: {shelf.main.trouble}")
+        always = {"seed": seed, "link": link(puzzle, seed), "ahead": 0, "wait_seconds": 0}
+        visitor = str(getattr(request, "session_hash", None) or secrets.token_hex(8))
+        writer = shelf.writer()
+        thinking = Thinking(lambda stop: stream(writer, puzzle, language, seed=seed, stop=stop))
         try:
-            pieces = stream(model, tokenizer, puzzle, language, seed=secrets.randbits(32) if seed is None else seed)
-            for piece in frames(pieces):
-                yield _record(piece) | solvable
+            async with aclosing(in_turn(line, visitor, [thinking], API_FRAME_SECONDS)) as news:
+                async for new in news:
+                    yield await _update(new, puzzle) | always | _waiting(new)
         except CountdownError as error:
             raise refusal(str(error)) from error
 
@@ -44,17 +67,34 @@ def solve_with(model: Any, tokenizer: Any) -> Any:
 
 
 def check_answer(numbers: str, target: int, expression: str) -> dict:
-    """Judge an expression exactly: every number once, + - * / and parentheses, rational arithmetic.
+    """Judge an answer to a Countdown puzzle exactly: every number once, + - * / and parentheses, rational arithmetic.
 
-    The result holds `solved`, `verdict` and `reason`.
+    Args:
+        numbers: one to six whole numbers from 1 to 10,000, for example "55 36 7 19".
+        target: the whole number to make.
+        expression: the answer, for example "55 + 36 - 7 - 19".
+
+    Returns:
+        `solved`, `verdict` and `reason`.
     """
     return _judgement(check(_puzzle(numbers, target), str(expression)[: MAX_EXPRESSION_CHARS + 1]))
 
 
-def new_puzzle() -> dict:
-    """A solvable puzzle on whose numbers no model of this project has trained: `numbers` and `target`."""
-    puzzle = random_puzzle(Random())
-    return {"numbers": " ".join(map(str, puzzle.nums)), "target": puzzle.target}
+def new_puzzle(level: int | None = None) -> dict:
+    """Draw a solvable Countdown puzzle of three or four numbers that no model of this project was trained on.
+
+    Args:
+        level: 0 when + and - suffice, 1 when it needs *, 2 when it needs /, 3 when it needs fractions; any if left out.
+
+    Returns:
+        `numbers`, `target`, `level` and `n_solutions`.
+    """
+    if level is not None and (type(level) is not int or not 0 <= level <= 3):
+        raise refusal("the level is a whole number from 0 to 3")
+    puzzle = random_puzzle(Random(), level)
+    found = facts(puzzle)
+    numbers = " ".join(map(str, puzzle.nums))
+    return {"numbers": numbers, "target": puzzle.target, "level": found.level, "n_solutions": found.n_solutions}
 
 
 def refusal(message: str) -> gr.Error:
@@ -69,8 +109,20 @@ def _puzzle(numbers: object, target: object) -> Puzzle:
         raise refusal(str(error)) from error
 
 
-def _record(piece: Piece) -> dict[str, Any]:
-    judgement = _judgement(piece.verdict) if piece.verdict else {"solved": False, "verdict": None, "reason": None}
+def _seed(seed: object) -> int:
+    if seed is None:
+        return secrets.randbits(SEED_BITS)
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise refusal("the seed is a whole number from 0 up")
+    return seed
+
+
+async def _update(new: Place | list[Piece], puzzle: Puzzle) -> dict[str, Any]:
+    piece = Piece("", 0, 0.0) if isinstance(new, Place) else new[0]
+    judgement = {"solved": False, "verdict": None, "reason": None, "solvable": None}
+    if piece.verdict:
+        found = await asyncio.to_thread(facts, puzzle)
+        judgement = _judgement(piece.verdict) | {"solvable": found.n_solutions > 0}
     answer = piece.answer
     return {
         "thought": piece.thought,
@@ -78,6 +130,10 @@ def _record(piece: Piece) -> dict[str, Any]:
         "n_tokens": piece.n_tokens,
         "seconds": round(piece.seconds, 3),
     } | judgement
+
+
+def _waiting(new: Place | list[Piece]) -> dict[str, int]:
+    return {"ahead": new.ahead, "wait_seconds": new.seconds} if isinstance(new, Place) else {}
 
 
 def _judgement(verdict: Verdict) -> dict[str, Any]:

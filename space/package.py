@@ -9,93 +9,125 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import sys
-import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 
 import yaml
 
-from ..errors import InputError, StageError
-from ..hub import DEFAULT_ENDPOINT, Hub, ensure_repo, web_url
-from ..hub_push import push_folder, verify_folder
-from ..models import resolve
+from ..errors import StageError
+from ..hub import DEFAULT_ENDPOINT
+from .story import Story, shipped_story
 
 DISTRIBUTION = "countdown-r1"
+ZERO_GPU = {"spaces==0.51.3", "torch==2.8.0"}  # the versions that ZeroGPU is documented to support
+ZERO_GPU_PYTHON = "3.12"
 GRADIO = "6.31.0"  # for publishing without gradio installed; a Space needs a full version
 _ROOT = Path(__file__).resolve().parent.parent
 _WEIGHTS = "train/tiny/"  # a Space reads its model from the Hub
 _DIST_INFO = ("METADATA", "entry_points.txt", "top_level.txt", "licenses/LICENSE")
-_APP = '''"""A Space that shows one model solving Countdown puzzles; the code is in the wheel beside this file."""
-
+_APP = '''"""A Space that shows a model solving Countdown puzzles; the code is in the wheel beside this file."""
+$spaces
 import os
 import sys
 from pathlib import Path
 
 MODEL = "$model"
 REVISION = "$revision"
-WHEEL = "$wheel"
+OTHERS = $others  # models to compare with; the variable COUNTDOWN_R1_COMPARE names more, separated by spaces
+HERE = Path(__file__).resolve().parent
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / WHEEL))
+sys.path.insert(0, str(HERE / "$wheel"))
 
 from countdown_r1.errors import CountdownError  # noqa: E402
-from countdown_r1.space.app import serve  # noqa: E402
+from countdown_r1.space.server import serve  # noqa: E402
 
 if __name__ == "__main__":
     port = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or "7860"
     everywhere = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     try:
-        serve(f"{MODEL}@{REVISION}", int(port), host=os.environ.get("GRADIO_SERVER_NAME") or everywhere)
+        serve(
+            f"{MODEL}@{REVISION}",
+            int(port),
+            host=os.environ.get("GRADIO_SERVER_NAME") or everywhere,
+            others=[*OTHERS, *os.environ.get("COUNTDOWN_R1_COMPARE", "").split()],
+            told=HERE / "story.json",
+            may_be_missing=True,
+        )
     except CountdownError as error:
         sys.exit(f"Error: {error}")
 '''
+_DOCKERFILE = """# Anywhere but on the Hub: docker build -t countdown . && docker run -p 7860:7860 -e HF_TOKEN countdown
+FROM python:$python-slim
+RUN useradd -m user
+USER user
+WORKDIR /home/user/app
+COPY --chown=user requirements.txt .
+RUN pip install --no-cache-dir --user $torch -r requirements.txt
+COPY --chown=user . .
+ENV GRADIO_SERVER_NAME=0.0.0.0 PORT=7860 GRADIO_ANALYTICS_ENABLED=False
+EXPOSE 7860
+CMD ["python", "app.py"]
+"""
+_CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the page of a Space is to have: the training ``story`` it tells, ``others`` to compare with, ZeroGPU."""
+
+    story: Story | None = None
+    others: tuple[str, ...] = ()
+    zero_gpu: bool = False
 
 
 def package_space(
-    out: Path, *, model_repo: str, revision: str, dataset_repo: str | None, endpoint: str | None = None
+    out: Path,
+    *,
+    model_repo: str,
+    revision: str,
+    dataset_repo: str | None,
+    endpoint: str | None = None,
+    wishes: Wishes | None = None,
 ) -> Path:
     """Write the Space's repository to ``out`` and return it.
 
-    ``revision`` pins the model, best as a commit; ``endpoint`` is where the card's links lead. Raises
-    ``StageError`` when the package is not installed, so that its metadata are nowhere to be found.
+    ``revision`` pins the model, best as a commit; ``endpoint`` is where the card's links lead. Raises ``StageError``
+    when the package is not installed, so that its metadata are nowhere to be found.
     """
+    wishes = wishes or Wishes()
+    zero_gpu = wishes.zero_gpu
     out.mkdir(parents=True, exist_ok=True)
     wheel = write_wheel(out)
-    values = {"model": model_repo, "revision": revision, "wheel": wheel.name}
-    (out / "app.py").write_text(Template(_APP).substitute(values), encoding="utf-8")
-    (out / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
+    values = {"model": model_repo, "revision": revision, "wheel": wheel.name, "others": json.dumps(list(wishes.others))}
+    values["spaces"] = "\nimport spaces  # ZeroGPU: before torch  # noqa: F401\n" if zero_gpu else ""
+    _write(out / "app.py", Template(_APP).substitute(values))
+    _write(out / "story.json", json.dumps(wishes.story or shipped_story(), ensure_ascii=False, indent=1) + "\n")
+    _write(out / "requirements.txt", "\n".join(requirements(zero_gpu)) + "\n")
+    python = _python(zero_gpu)
+    _write(out / "Dockerfile", Template(_DOCKERFILE).substitute(python=python, torch="" if zero_gpu else _CPU_WHEELS))
     body = Template(resources.files("countdown_r1.space").joinpath("card.md").read_text(encoding="utf-8")).substitute(
         model=_link(model_repo, "", endpoint),
         revision=revision,
         dataset=_link(dataset_repo, "datasets/", endpoint) if dataset_repo else "drawn as you ask for them",
         version=metadata.version(DISTRIBUTION),
     )
-    (out / "README.md").write_text(f"---\n{_front_matter(model_repo, dataset_repo)}---\n\n{body}", encoding="utf-8")
+    _write(out / "README.md", f"---\n{_front_matter(model_repo, dataset_repo, zero_gpu)}---\n\n{body}")
     return out
 
 
-def push_space(model: str, repo_id: str, hub: Hub) -> str:
-    """Make (or bring up to date) the Space ``repo_id`` for a model on the Hub; returns its address.
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
-    The model is pinned to the commit its revision means now. Raises ``InputError`` for a model in a folder, and
-    ``HubError`` when the Hub refuses or holds something else afterwards.
-    """
-    source = resolve(model)
-    if source.revision is None:
-        raise InputError(f"a Space reads its model from the Hub and '{model}' is a folder; publish it first")
-    commit = hub.api.model_info(source.path_or_id, revision=source.revision).sha or source.revision
-    with tempfile.TemporaryDirectory() as place:
-        folder = package_space(
-            Path(place), model_repo=source.path_or_id, revision=commit, dataset_repo=None, endpoint=hub.endpoint
-        )
-        ensure_repo(hub, repo_id, "space", space_sdk="gradio")
-        push_folder(hub, repo_id, "space", folder, message=f"Demo of {source.path_or_id}")
-        verify_folder(hub, repo_id, "space", folder, revision="main")
-    return web_url(hub, repo_id, "space")
+
+def _python(zero_gpu: bool) -> str:
+    return ZERO_GPU_PYTHON if zero_gpu else f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def write_wheel(folder: Path) -> Path:
@@ -142,15 +174,19 @@ def _files_of_checkout(setuptools: dict) -> Iterator[str]:
             yield from (path.relative_to(_ROOT).as_posix() for path in folder.glob(pattern) if path.is_file())
 
 
-def requirements() -> list[str]:
-    """What the package and its ``space`` extra need, pinned to the versions that run here."""
+def requirements(zero_gpu: bool = False) -> list[str]:
+    """What the package and its ``space`` extra need, pinned to the versions that run here; for ZeroGPU the torch it
+    supports, and its own package."""
     project = _ROOT / "pyproject.toml"
     if project.is_file():
         values = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
         needed = [*values["dependencies"], *values["optional-dependencies"]["space"]]
     else:
         needed = [line for line in metadata.requires(DISTRIBUTION) or [] if _needed(line)]
-    return sorted(_pinned(line.partition(";")[0].strip()) for line in needed)
+    pinned = {_pinned(line.partition(";")[0].strip()) for line in needed}
+    if zero_gpu:
+        pinned = {line for line in pinned if not line.startswith("torch==")} | ZERO_GPU
+    return sorted(pinned)
 
 
 def _needed(requirement: str) -> bool:
@@ -162,7 +198,7 @@ def _needed(requirement: str) -> bool:
 def _pinned(requirement: str) -> str:
     """``torch>=2.6`` as ``torch==2.13.0``; a build's local part (``+cpu``) is found on no index and goes."""
     name = requirement.split(">", 1)[0].split("=", 1)[0].strip()
-    version = _version(name)
+    version = _version(name.partition("[")[0])
     return f"{name}=={version}" if version else requirement
 
 
@@ -182,7 +218,7 @@ def _record(files: dict[str, bytes], info: str) -> bytes:
     return "".join([*lines, f"{info}/RECORD,,\n"]).encode()
 
 
-def _front_matter(model_repo: str, dataset_repo: str | None) -> str:
+def _front_matter(model_repo: str, dataset_repo: str | None, zero_gpu: bool) -> str:
     """The Space's settings, as the Hub reads them from the top of its README."""
     values = {
         "title": "Countdown",
@@ -191,13 +227,13 @@ def _front_matter(model_repo: str, dataset_repo: str | None) -> str:
         "colorTo": "yellow",
         "sdk": "gradio",
         "sdk_version": _version("gradio"),
-        "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "python_version": _python(zero_gpu),
         "app_file": "app.py",
         "short_description": "Watch a small model think through number puzzles",
         "models": [model_repo],
         "datasets": [dataset_repo] if dataset_repo else [],
         "license": "apache-2.0",
-        "suggested_hardware": "cpu-basic",
+        "suggested_hardware": "zero-a10g" if zero_gpu else "cpu-basic",
         "tags": ["countdown", "reasoning", "grpo"],
     }
     kept = {key: value for key, value in values.items() if value}

@@ -7,7 +7,7 @@ from random import Random
 
 from ..errors import InputError
 from ..game.puzzle import MAX_NUMBERS, Puzzle
-from ..game.solver import easiest_solution
+from ..game.solver import easiest
 from ..game.split import split_of
 
 _MAX_CHARS = 200
@@ -49,12 +49,29 @@ def _whole(text: str, what: str) -> int:
     return int(text)
 
 
-def random_puzzle(rng: Random) -> Puzzle:
+def random_puzzle(rng: Random, level: int | None = None) -> Puzzle:
     """A solvable puzzle of 3 or 4 numbers from 1 to 99 with a target from 10 to 100, from the ``test`` split.
 
-    No model of this project has trained on its numbers. About one draw in 250 will do, which takes milliseconds.
+    No model of this project has trained on its numbers. ``level`` is the difficulty to draw (see ``solver.level``).
+    One draw in 250 will do, which takes milliseconds; one in 20,000, a tenth of a second, when it needs a fraction.
     """
+    sizes = (4,) if level == 3 else (3, 4)
     while True:
-        puzzle = Puzzle(tuple(rng.randint(1, 99) for _ in range(rng.choice((3, 4)))), rng.randint(10, 100))
-        if split_of(puzzle.nums) == "test" and easiest_solution(puzzle) is not None:
+        puzzle = Puzzle(tuple(rng.randint(1, 99) for _ in range(rng.choice(sizes))), rng.randint(10, 100))
+        if split_of(puzzle.nums) == "test" and _wanted(puzzle, level):
             return puzzle
+
+
+def _wanted(puzzle: Puzzle, level: int | None) -> bool:
+    found = easiest(puzzle)
+    return found is not None and level in (None, found[0])
+
+
+def link(puzzle: Puzzle, seed: int | None = None) -> str:
+    """The query of an address that opens the page with this puzzle, and with the thought of that seed.
+
+    >>> link(Puzzle((55, 36), 19), 7)
+    '?nums=55+36&target=19&seed=7'
+    """
+    query = f"?nums={'+'.join(map(str, puzzle.nums))}&target={puzzle.target}"
+    return query if seed is None else f"{query}&seed={seed}"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from ..game.puzzle import Puzzle, Verdict
-from .stream import MAX_NEW_TOKENS, TEMPERATURE, stream
+from .stream import MAX_NEW_TOKENS, TEMPERATURE, load_writer, stream
 
 Echo = Callable[[str], object]
 
@@ -29,15 +29,11 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     ``show_solution`` the exact solver's easiest solution follows. Raises ``InputError`` for a puzzle out of
     range and ``StageError`` for a model that cannot be loaded.
     """
-    from ..models import load
-
     echo = echo or _write
     puzzle = Puzzle(tuple(nums), target)
-    loaded, tokenizer = load(model)
+    writer = load_writer(model)
     written, piece = 0, None
-    for piece in stream(
-        loaded, tokenizer, puzzle, language, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
-    ):
+    for piece in stream(writer, puzzle, language, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed):
         echo(printable(piece.completion[written:]))
         written = max(written, len(piece.completion))
     assert piece is not None and piece.verdict is not None  # the last piece always carries the verdict

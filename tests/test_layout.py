@@ -33,12 +33,13 @@ MAY_IMPORT = {
     "game": {"errors"},
     "build_dataset": ROOT_PARTS | {"game"},
     "train": ROOT_PARTS | {"game", "build_dataset"},
-    "space": ROOT_PARTS | {"game", "build_dataset"},
+    "space": ROOT_PARTS | {"game", "build_dataset", "train"},  # of train what reads thoughts alone: READS_THOUGHTS
     "publish": ROOT_PARTS | {"game", "build_dataset", "train", "space", "rehearsal"},
     "chain": ROOT_PARTS | {"game", "build_dataset", "train", "space", "publish"},
     "cli": ROOT_PARTS | {"game", "build_dataset", "train", "space", "publish", "rehearsal", "chain"},
     "__main__": {"errors", "cli", "rehearsal"},  # what `python -m` runs, in a package or at the root
 }
+READS_THOUGHTS = {"aha", "samples", "thought", "truth", "turns"}
 DOCTESTS = """
 import doctest, importlib, json, sys
 for name in json.loads(sys.stdin.read()):
@@ -121,11 +122,24 @@ def test_imports_point_down_only() -> None:
     assert [wrong for path in modules for wrong in wrong_imports(path, tree(path))] == []
 
 
+def test_the_space_takes_from_training_what_reads_thoughts_and_that_needs_no_torch() -> None:
+    modules = [path for path in sources() if path.parts[0] == "space"]
+    names = {name.split(".")[2] for path in modules for name, _ in imports_of(path, tree(path)) if ".train." in name}
+    assert names <= READS_THOUGHTS
+    script = f"""
+import sys
+for name in {sorted(READS_THOUGHTS)}:
+    __import__("countdown_r1.train." + name)
+print(*{{name.split(".")[0] for name in sys.modules}})
+"""
+    assert not {"torch", "transformers", "trl"} & set(run(sys.executable, "-c", script).stdout.split())
+
+
 @pytest.mark.parametrize(
     ("path", "source", "wrong"),
     [
         ("game/solver.py", "def f():\n    from ..build_dataset import prompt", "countdown_r1.build_dataset.prompt"),
-        ("space/app.py", "from ..train.recipe import Recipe", "countdown_r1.train.recipe.Recipe"),
+        ("space/app.py", "from ..publish.cards import Links", "countdown_r1.publish.cards.Links"),
         ("rehearsal/api.py", "from .. import hub", "countdown_r1.hub"),
         ("hub.py", "from . import models", "countdown_r1.models"),
         ("train/grpo.py", "import countdown_r1.publish.cards", "countdown_r1.publish.cards"),

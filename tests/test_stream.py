@@ -1,4 +1,4 @@
-"""Loading a model and streaming its completion, with transformers' own ``generate``."""
+"""Loading a model and streaming its completion, token after token."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import json
 import runpy
 import shutil
 import threading
-import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from countdown_r1 import models
 from countdown_r1.build_dataset.prompt import load_template, prompt_text
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.game.puzzle import Puzzle, Status
-from countdown_r1.space.stream import Piece, frames, stream
+from countdown_r1.space.decoding import Decoder, stop_ids
+from countdown_r1.space.stream import Writer, load_writer, stream
 from countdown_r1.space.terminal import solve
 from countdown_r1.train.generation import Decoding, complete
 
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_model.py")))
 PUZZLE, ANSWER = TOY["PUZZLE"], TOY["ANSWER"]
 UNKNOWN = Puzzle((12, 5, 90), 73)  # nothing the model has learned: it babbles
-Loaded = tuple[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(folder: Path) -> Loaded:
-    return models.load(str(folder))
+def loaded(folder: Path) -> Writer:
+    return load_writer(str(folder))
 
 
 @pytest.fixture
@@ -43,8 +45,8 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_text_grows_piece_by_piece_and_ends_in_a_right_verdict(loaded: Loaded, language: str) -> None:
-    pieces = list(stream(*loaded, PUZZLE, language, temperature=0))
+def test_the_text_grows_piece_by_piece_and_ends_in_a_right_verdict(loaded: Writer, language: str) -> None:
+    pieces = list(stream(loaded, PUZZLE, language, temperature=0))
     assert len(pieces) > 10
     for earlier, later in itertools.pairwise(pieces):
         assert later.completion.startswith(earlier.completion)
@@ -57,43 +59,43 @@ def test_the_text_grows_piece_by_piece_and_ends_in_a_right_verdict(loaded: Loade
     assert "</think>" not in last.thought and not last.thinking
 
 
-def test_the_thought_is_still_open_while_it_is_written(loaded: Loaded) -> None:
-    pieces = iter(stream(*loaded, PUZZLE, "en"))
+def test_the_thought_is_still_open_while_it_is_written(loaded: Writer) -> None:
+    pieces = iter(stream(loaded, PUZZLE, "en"))
     first = next(pieces)
     assert first.thinking and first.answer is None and first.thought
 
 
-def test_the_stream_and_the_evaluation_write_the_same_text(loaded: Loaded) -> None:
-    model, tokenizer = loaded
+def test_the_stream_and_the_evaluation_write_the_same_text(loaded: Writer) -> None:
+    model, tokenizer = loaded.decoder.model, loaded.tokenizer
     prompt = prompt_text(tokenizer, load_template("en"), UNKNOWN)
     evaluated = next(iter(complete(model, tokenizer, [prompt], Decoding(temperature=0.0, max_new_tokens=60))))
-    *_, last = stream(model, tokenizer, UNKNOWN, "en", temperature=0, max_new_tokens=60)
+    *_, last = stream(loaded, UNKNOWN, "en", temperature=0, max_new_tokens=60)
     assert last.completion == evaluated.text
     assert last.n_tokens == evaluated.n_tokens
 
 
-def test_special_tokens_are_not_shown(loaded: Loaded) -> None:
-    *_, last = stream(*loaded, PUZZLE, "en", temperature=0)
+def test_special_tokens_are_not_shown(loaded: Writer) -> None:
+    *_, last = stream(loaded, PUZZLE, "en", temperature=0)
     assert "<|" not in last.completion
 
 
-def test_a_seed_gives_the_same_thought_again_and_another_seed_another(loaded: Loaded) -> None:
+def test_a_seed_gives_the_same_thought_again_and_another_seed_another(loaded: Writer) -> None:
     def text(seed: int) -> str:
-        *_, last = stream(*loaded, UNKNOWN, "en", seed=seed, max_new_tokens=40)
+        *_, last = stream(loaded, UNKNOWN, "en", seed=seed, max_new_tokens=40)
         return last.completion
 
     assert text(1) == text(1) != text(2)
 
 
-def test_at_most_max_new_tokens_are_written(loaded: Loaded) -> None:
-    *_, last = stream(*loaded, PUZZLE, "en", max_new_tokens=5)
+def test_at_most_max_new_tokens_are_written(loaded: Writer) -> None:
+    *_, last = stream(loaded, PUZZLE, "en", max_new_tokens=5)
     assert last.n_tokens == 5
     assert last.verdict is not None and last.verdict.status is Status.UNFINISHED
 
 
-def test_stop_ends_the_thought_and_still_gives_a_verdict(loaded: Loaded) -> None:
+def test_stop_ends_the_thought_and_still_gives_a_verdict(loaded: Writer) -> None:
     stop = threading.Event()
-    pieces = stream(*loaded, PUZZLE, "en", stop=stop)
+    pieces = stream(loaded, PUZZLE, "en", stop=stop)
     first = next(pieces)
     stop.set()
     *_, last = pieces
@@ -101,36 +103,72 @@ def test_stop_ends_the_thought_and_still_gives_a_verdict(loaded: Loaded) -> None
     assert last.verdict is not None and last.verdict.status is Status.UNFINISHED
 
 
-def test_closing_the_stream_ends_the_generating_thread(loaded: Loaded) -> None:
-    before = threading.active_count()
-    pieces = stream(*loaded, PUZZLE, "en")
-    next(pieces)
-    assert threading.active_count() == before + 1
-    pieces.close()  # pyright: ignore[reportAttributeAccessIssue] - the iterator is a generator
-    assert threading.active_count() == before
-
-
-def test_a_failure_in_the_generating_thread_reaches_the_reader(copied: Path) -> None:
-    model, tokenizer = models.load(str(copied))
-    del model.model.layers[1].mlp  # pyright: ignore - any damage will do
-    began = time.monotonic()
+def test_a_failure_of_the_model_is_one_line(copied: Path) -> None:
+    writer = load_writer(str(copied))
+    del writer.decoder.model.model.layers[1].mlp  # pyright: ignore - any damage will do
     with pytest.raises(StageError, match="failed while writing"):
-        list(stream(model, tokenizer, PUZZLE, "en"))
-    assert time.monotonic() - began < 5
+        list(stream(writer, PUZZLE, "en"))
 
 
 def test_a_prompt_that_fills_the_context_is_refused(copied: Path) -> None:
     config = copied / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 20}))
     with pytest.raises(StageError, match="context 20"):
-        list(stream(*models.load(str(copied)), PUZZLE, "en"))
+        list(stream(load_writer(str(copied)), PUZZLE, "en"))
 
 
-def test_frames_drop_what_is_too_fast_to_be_seen_and_keep_the_verdict(loaded: Loaded) -> None:
-    verdict = next(piece.verdict for piece in stream(*loaded, PUZZLE, "en") if piece.verdict)
-    quick = [Piece("a", 1, 0.1), Piece("ab", 2, 0.2), Piece("abc", 3, 0.3), Piece("abc", 3, 0.3, verdict)]
-    assert [piece.n_tokens for piece in frames(iter(quick), every_seconds=60)] == [1, 3]
-    assert len(list(frames(iter(quick), every_seconds=0))) == 4
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2"])
+def test_the_traced_step_writes_what_transformers_writes(kind: str, folder: Path) -> None:
+    """Greedy and far beyond the length that it was traced with; what cannot be traced takes the plain way."""
+    model = small_model(kind)
+    prompt = list(range(5, 45))
+    expected = model.generate(
+        torch.tensor([prompt]), max_new_tokens=120, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
+    decoder = Decoder(model)
+    assert decoder.traced == (kind != "gpt2")
+    assert list(decoder.tokens(prompt, (), 120, 0.0, 0)) == expected[0, len(prompt) :].tolist()
+
+
+def small_model(kind: str) -> Any:
+    """A model with random weights, of grouped-query attention where its kind has that."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
+    settings = AutoConfig.for_model(kind, **sizes)
+    if kind != "gpt2":
+        settings.update({"num_key_value_heads": 2, "intermediate_size": 80, "head_dim": 8})
+    return AutoModelForCausalLM.from_config(settings).eval()
+
+
+def test_a_step_that_cannot_be_traced_falls_back_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no tracing in this version of torch")
+
+    monkeypatch.setattr(torch.jit, "trace", refuse)
+    decoder = Decoder(small_model("llama"))
+    assert not decoder.traced
+    assert len(list(decoder.tokens([5, 6, 7], (), 10, 1.0, 0))) == 10
+
+
+def test_two_models_are_given_the_same_random_numbers() -> None:
+    first, second = (list(Decoder(small_model("llama")).tokens([5, 6], (), 50, 1.0, 3)) for _ in range(2))
+    assert first == second
+    assert first != list(Decoder(small_model("llama")).tokens([5, 6], (), 50, 1.0, 4))
+
+
+def test_sampled_tokens_follow_the_models_distribution() -> None:
+    model = small_model("llama")
+    decoder = Decoder(model)
+    drawn = Counter(next(decoder.tokens([5, 6, 7], (), 1, 1.0, seed)) for seed in range(600))
+    with torch.inference_mode():
+        chances = model(torch.tensor([[5, 6, 7]])).logits[0, -1].softmax(-1)
+    likely = chances.argsort(descending=True)[:150]
+    share = sum(drawn[int(token)] for token in likely) / 600
+    assert abs(share - float(chances[likely].sum())) < 0.07
+
+
+def test_every_token_that_ends_a_completion_is_known(loaded: Writer) -> None:
+    assert loaded.tokenizer.eos_token_id in stop_ids(loaded.decoder.model, loaded.tokenizer)
 
 
 def test_solve_prints_the_thought_then_the_verdict_then_an_exact_solution(folder: Path) -> None:
@@ -165,8 +203,8 @@ def test_a_shipped_model_that_is_missing_says_what_to_do(monkeypatch: pytest.Mon
         models.load("tiny")
 
 
-def test_a_loaded_model_evaluates_in_float32_and_pads_on_the_left(loaded: Loaded) -> None:
-    model, tokenizer = loaded
+def test_a_loaded_model_evaluates_in_float32_and_pads_on_the_left(folder: Path) -> None:
+    model, tokenizer = models.load(str(folder))
     assert not model.training and str(model.dtype) == "torch.float32"
     assert tokenizer.padding_side == "left" and tokenizer.pad_token is not None
 

@@ -1,0 +1,170 @@
+"""The second view: two models think about one puzzle with the same random numbers, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ..errors import CountdownError, InputError
+from ..game.puzzle import Puzzle
+from ..train.aha import analyse
+from . import page
+from .entry import Entry, News, Updates, complaint
+from .line import Busy, Line, Place
+from .paint import finished_thought, growing_thought
+from .puzzles import read_puzzle
+from .shelf import Shelf, Volume
+from .stream import Piece, stream
+from .thinking import Thinking, in_turn
+from .watch import SEED_BITS, busy_text
+from .words import Words, words_of
+
+_log = logging.getLogger(__name__)
+SIDES = ("left", "right")
+
+
+class Compare:
+    """The components of the view, and what its controls do."""
+
+    def __init__(self, words: Words, entry: Entry, shelf: Shelf, line: Line) -> None:
+        self.entry, self.shelf, self.line = entry, shelf, line
+        labels, steps = shelf.labels, shelf.steps
+        first, second = (steps[0].label, steps[-1].label) if len(steps) > 1 else (labels[-1], labels[0])
+        self.about = gr.HTML(self._about(words), elem_id="compare-about")
+        with gr.Row(elem_id="compare-controls"):
+            self.left = gr.Dropdown(labels, value=first, label=words["left"], elem_id="left")
+            self.right = gr.Dropdown(labels, value=second, label=words["right_side"], elem_id="right")
+            self.step = gr.Slider(
+                0,
+                max(volume.step or 1 for volume in [*steps, Volume("", "")]),
+                value=steps[-1].step if steps else 0,
+                step=1,
+                label=words["step"],
+                visible=len(steps) > 2,
+                elem_id="step",
+            )
+            self.seed = gr.Number(0, label=words["seed"], precision=0, minimum=0, elem_id="seed")
+            self.go = gr.Button(words["compare"], variant="primary", elem_id="compare-go")
+        with gr.Row(elem_id="sides", equal_height=False):
+            self.sides = [gr.HTML("", elem_id=f"side-{side}", elem_classes="side") for side in SIDES]
+        self.difference = gr.HTML("", elem_id="difference")
+
+    @property
+    def outcome(self) -> list[Any]:
+        return [*self.sides, self.difference]
+
+    @property
+    def texts(self) -> list[Any]:
+        return [self.about, self.left, self.right, self.step, self.seed, self.go]
+
+    def translate(self, words: Words) -> Updates:
+        return {
+            self.about: self._about(words),
+            self.left: gr.update(label=words["left"]),
+            self.right: gr.update(label=words["right_side"]),
+            self.step: gr.update(label=words["step"]),
+            self.seed: gr.update(label=words["seed"]),
+            self.go: words["compare"],
+        }
+
+    def _about(self, words: Words) -> str:
+        key = "compare_empty" if len(self.shelf.labels) > 1 else "compare_one"
+        return f'<p class="lead">{escape(words[key])}</p>'
+
+    def at_step(self, step: float) -> str:
+        """The slider was moved: the model of the nearest training step."""
+        return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
+
+    async def think(
+        self,
+        numbers: str,
+        target: str,
+        language: str,
+        left: str,
+        right: str,
+        seed: float | None,
+        request: gr.Request,
+    ) -> News:
+        """Both models write at once; at the end a table says what differs."""
+        words = words_of(language)
+        try:
+            puzzle = read_puzzle(numbers, target)
+            if self.shelf.main.trouble:
+                raise InputError(self.shelf.main.trouble)
+        except InputError as error:
+            yield {self.sides[0]: complaint(error, words), self.sides[1]: "", self.difference: ""}
+            return
+        started = int(seed or 0) % 2**SEED_BITS
+        visitor = str(request.session_hash)
+        try:
+            async with aclosing(self._written(puzzle, language, (left, right), started, visitor)) as updates:
+                async for update in updates:
+                    yield update
+        except Busy as busy:
+            yield {self.sides[0]: page.notice(words["busy"], busy_text(busy, words)), self.sides[1]: ""}
+        except CountdownError as error:
+            _log.exception("comparing failed on %s", puzzle)
+            yield {self.sides[0]: page.notice(words["failed"], str(error))}
+
+    async def _written(self, puzzle: Puzzle, language: str, labels: tuple[str, str], seed: int, visitor: str) -> News:
+        words = words_of(language)
+        yield {self.sides[0]: page.waiting(None, words), self.sides[1]: page.waiting(None, words), self.difference: ""}
+        thoughts = [await asyncio.to_thread(self._thinking, label, puzzle, language, seed) for label in labels]
+        last: list[Piece] = []
+        async with aclosing(in_turn(self.line, visitor, thoughts, every_seconds=0.1)) as news:
+            async for new in news:
+                if isinstance(new, Place):
+                    yield {self.sides[0]: page.waiting(new, words)}
+                    continue
+                last = new
+                shown = zip(self.sides, labels, new, strict=True)
+                yield {side: _side(label, puzzle, piece, words) for side, label, piece in shown}
+        yield {self.difference: difference(puzzle, labels, last, words)}
+
+    def _thinking(self, label: str, puzzle: Puzzle, language: str, seed: int) -> Thinking:
+        writer = self.shelf.writer(label)
+        return Thinking(lambda stop: stream(writer, puzzle, language, seed=seed, stop=stop))
+
+
+def _side(label: str, puzzle: Puzzle, piece: Piece, words: Words) -> str:
+    paint = growing_thought if piece.verdict is None else finished_thought
+    head = f"<h3>{escape(label)}</h3>{page.meter(piece, words)}"
+    return head + paint(piece.completion, puzzle, words) + page.result(puzzle, piece, words)
+
+
+def difference(puzzle: Puzzle, labels: tuple[str, str], pieces: list[Piece], words: Words) -> str:
+    """What two finished thoughts show, counted by the rules of ``countdown-r1 aha``."""
+    if len(pieces) != len(labels) or any(piece.verdict is None for piece in pieces):
+        return ""
+    columns = [_counted(puzzle, piece, words) for piece in pieces]
+    heads = "".join(f'<th scope="col">{escape(label)}</th>' for label in labels)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(words[f"row.{key}"])}</th>'
+        + "".join(f"<td>{escape(column[key])}</td>" for column in columns)
+        + "</tr>"
+        for key in columns[0]
+    )
+    caption = f"<caption>{escape(words['difference'])}</caption>"
+    return f'<div class="wide"><table>{caption}<tr><td></td>{heads}</tr>{rows}</table></div>'
+
+
+def _counted(puzzle: Puzzle, piece: Piece, words: Words) -> dict[str, str]:
+    record = {"generation": piece.completion, "nums": puzzle.nums, "target": puzzle.target}
+    analysis = analyse(record)
+    shown = analysis.shown
+    cued = [turn for turn in analysis.turns if turn.line.cue]
+    true = sum(turn.solved for turn in cued)
+    return {
+        "solved": words["yes" if piece.verdict and piece.verdict.solved else "no"],
+        "tokens": str(piece.n_tokens),
+        "attempts": str(shown.attempts),
+        "backtracking": str(shown.backtracking),
+        "verification": str(shown.verification),
+        "claims": f"{shown.true_claims} / {shown.claims}",
+        "ahas": f"{true} / {len(cued) - true}",
+    }

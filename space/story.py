@@ -1,0 +1,162 @@
+"""What a training run measured, in one small file: what the page tells of it when no model is there.
+
+``collect`` reads a run's evaluation and training records; ``story.json`` of this package is the one that belongs to
+the shipped recipe. Nothing in it is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..game.puzzle import Puzzle
+from ..train.aha import Aha, find_ahas
+
+Story = dict[str, Any]
+Record = Mapping[str, Any]
+MAX_MOMENTS = 8  # base, checkpoints and best that are replayed
+MAX_CHARS = 6_000  # of one recorded completion
+_AHAS, _CLAIMED = 4, 2
+_KEPT = ("label", "step", "n", "solve_rate", "solve_interval", "format_rate", "mean_tokens")
+
+
+def collect(run: Path) -> Story | None:
+    """The story of ``outputs/NAME``; None when it holds no evaluation yet."""
+    summary_file = run / "evaluation" / "summary.json"
+    if not summary_file.is_file():
+        return None
+    summary = json.loads(summary_file.read_text(encoding="utf-8"))
+    models = [_model(model) for model in summary["models"]]
+    records = {model["label"]: _records(summary_file.parent / model["label"] / "records.jsonl") for model in models}
+    moments = _moments([model["label"] for model in models], summary["best"])
+    last = records[summary["best"]]
+    return {
+        "run": run.name,
+        "n": summary["n"],
+        "best": summary["best"],
+        "models": models,
+        "rewards": _rewards(run / "model" / "metrics.jsonl"),
+        "cost": _json(run / "model" / "cost.json"),
+        "ahas": [_quoted(aha, last, summary["best"]) for aha in _quotable(find_ahas(last))],
+        "replay": [_replayed(test_id, moments, records) for test_id in _chosen(records, moments)],
+    }
+
+
+def of_run(run: Path) -> Story:
+    """``collect``, for a run that somebody named. Raises ``InputError`` when it was not evaluated."""
+    found = collect(run)
+    if found is None:
+        raise InputError(f"{run} has no evaluation/summary.json: name the folder of a run, evaluated first")
+    return found
+
+
+def story_of(model_name: str, told: Path | None = None) -> Story | None:
+    """The story that ``told`` holds, a run's folder or a file of ``collect``; without it that of the run which the
+    model ``outputs/NAME/model`` is of, or the one that is shipped."""
+    if told is not None and told.is_file():
+        return json.loads(told.read_text(encoding="utf-8"))
+    if told is not None:
+        return of_run(told)
+    found = collect(Path(model_name).parent) if Path(model_name).is_dir() else None
+    return found or shipped_story()
+
+
+def shipped_story() -> Story | None:
+    file = resources.files("countdown_r1.space").joinpath("story.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def failures(story: Story | None, limit: int = 2) -> list[Puzzle]:
+    """Puzzles of the replay that the best model got wrong."""
+    if story is None:
+        return []
+    wrong = [one for one in story["replay"] if not one["thoughts"][-1]["solved"]]
+    return [Puzzle(tuple(one["nums"]), one["target"]) for one in wrong[:limit]]
+
+
+def _model(model: Record) -> dict[str, Any]:
+    ahas = {"solved": model["ahas"]["solved"]}
+    return {key: model.get(key) for key in _KEPT} | {"ahas": ahas}
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """First completions; a puzzle may have several samples."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [record for line in lines if not (record := json.loads(line)).get("sample")]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _rewards(path: Path) -> list[tuple[int, float]]:
+    """The mean reward of each training step."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    logged = [json.loads(line) for line in lines]
+    return [(line["step"], round(line["reward"], 4)) for line in logged if "reward" in line and "step" in line]
+
+
+def _moments(labels: Sequence[str], best: str) -> list[str]:
+    """At most ``MAX_MOMENTS`` labels from the first to the best, evenly spread."""
+    until = list(labels[: labels.index(best) + 1])
+    if len(until) <= MAX_MOMENTS:
+        return until
+    places = [round(place * (len(until) - 1) / (MAX_MOMENTS - 1)) for place in range(MAX_MOMENTS)]
+    return [until[place] for place in places]
+
+
+def _quotable(ahas: Sequence[Aha]) -> list[Aha]:
+    """Some true Ahas, then some that were only claimed."""
+    true = [aha for aha in ahas if aha.solved]
+    return [*true[:_AHAS], *[aha for aha in ahas if not aha.solved][:_CLAIMED]]
+
+
+def _quoted(aha: Aha, records: Sequence[Record], label: str) -> dict[str, Any]:
+    record = next(record for record in records if record["test_id"] == aha.test_id)
+    about = {"label": label, "nums": list(record["nums"]), "target": record["target"]}
+    return about | {"cue": aha.cue, "excerpt": aha.excerpt, "solved": aha.solved, "why": aha.why}
+
+
+def _chosen(records: Mapping[str, Sequence[Record]], moments: Sequence[str]) -> list[int]:
+    """Two puzzles with an Aha that the first model could not solve, two more like that, one always solved, and two
+    that the last one gets wrong."""
+    first, last = _scores(records[moments[0]]), _scores(records[moments[-1]])
+    asked = [test_id for test_id in first if test_id in last]
+    true = {aha.test_id for aha in find_ahas(records[moments[-1]]) if aha.solved}
+    gained = [test_id for test_id in asked if last[test_id] and not first[test_id]]
+    groups = (
+        [test_id for test_id in gained if test_id in true][:2],
+        [test_id for test_id in gained if test_id not in true][:2],
+        [test_id for test_id in asked if first[test_id] and last[test_id]][:1],
+        [test_id for test_id in asked if not last[test_id]][:2],
+    )
+    return [test_id for group in groups for test_id in group]
+
+
+def _scores(records: Sequence[Record]) -> dict[int, bool]:
+    return {record["test_id"]: bool(record["score"]) for record in records}
+
+
+def _replayed(test_id: int, moments: Sequence[str], records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    asked = {label: [one for one in records[label] if one["test_id"] == test_id] for label in moments}
+    found = [(label, ones[0]) for label, ones in asked.items() if ones]
+    record = found[0][1]
+    return {
+        "nums": list(record["nums"]),
+        "target": record["target"],
+        "thoughts": [_thought(label, one) for label, one in found],
+    }
+
+
+def _thought(label: str, record: Record) -> dict[str, Any]:
+    completion = str(record["generation"])[:MAX_CHARS]
+    return {
+        "label": label,
+        "solved": bool(record["score"]),
+        "n_tokens": record.get("n_tokens", 0),
+        "completion": completion,
+    }

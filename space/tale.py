@@ -1,0 +1,188 @@
+"""The last view: how the model learned, from what was measured, and recorded thoughts to replay. It needs no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ..game.answer import judge
+from ..game.puzzle import Puzzle
+from ..train.samples import step_of
+from . import page
+from .charts import Point, line_chart
+from .entry import News, Updates
+from .paint import finished_thought, growing_thought
+from .story import Story
+from .stream import Piece
+from .words import Words, translated, words_of
+
+_FRAME_SECONDS, _FRAMES = 0.08, 60
+
+
+class Tale:
+    """The components of the view, and what its controls do."""
+
+    def __init__(self, words: Words, story: Story | None) -> None:
+        self.story = story
+        self.told = gr.HTML(told(story, words), elem_id="story")
+        recorded = bool(story and story["replay"])
+        with gr.Column(elem_id="replay", visible=recorded):
+            self.about = gr.HTML(_about(words), elem_id="replay-about")
+            with gr.Row(elem_id="replay-controls"):
+                self.puzzle = gr.Dropdown(
+                    _puzzles(story), value=0, label=words["replay_puzzle"], elem_id="replay-puzzle"
+                )
+                self.moment = gr.Radio(
+                    _labels(story, words), value=0, label=words["replay_step"], elem_id="replay-step"
+                )
+                self.play_button = gr.Button(words["replay_play"], variant="primary", elem_id="replay-play")
+            first = self._scene(0, 0, words) if recorded else ("", "")
+            self.thought = gr.HTML(first[0], elem_id="replay-thought")
+            self.verdict = gr.HTML(first[1], elem_id="replay-verdict")
+
+    @property
+    def scene(self) -> list[Any]:
+        return [self.thought, self.verdict]
+
+    @property
+    def chosen(self) -> list[Any]:
+        return [self.puzzle, self.moment]
+
+    @property
+    def texts(self) -> list[Any]:
+        return [self.told, self.about, self.puzzle, self.moment, self.play_button]
+
+    def translate(self, words: Words) -> Updates:
+        return {
+            self.told: told(self.story, words),
+            self.about: _about(words),
+            self.puzzle: gr.update(label=words["replay_puzzle"]),
+            self.moment: gr.update(label=words["replay_step"], choices=_labels(self.story, words)),
+            self.play_button: words["replay_play"],
+        }
+
+    def show(self, puzzle: int, moment: int, language: str) -> Updates:
+        """A puzzle or a moment was chosen: the whole thought at once."""
+        thought, verdict = self._scene(puzzle, moment, words_of(language))
+        return {self.thought: thought, self.verdict: verdict}
+
+    async def play(self, puzzle: int, moment: int, language: str) -> News:
+        """The thought as if it were being written."""
+        words, (posed, said) = words_of(language), self._recorded(puzzle, moment)
+        completion = said["completion"]
+        stride = max(len(completion) // _FRAMES, 6)
+        for end in range(stride, len(completion), stride):
+            yield {self.thought: growing_thought(completion[:end], posed, words), self.verdict: ""}
+            await asyncio.sleep(_FRAME_SECONDS)
+        yield self.show(puzzle, moment, language)
+
+    def _scene(self, puzzle: int, moment: int, words: Words) -> tuple[str, str]:
+        posed, said = self._recorded(puzzle, moment)
+        completion = said["completion"]
+        piece = Piece(completion, said["n_tokens"], 0.0, judge(posed, completion))
+        return _board(posed, words) + finished_thought(completion, posed, words), page.result(posed, piece, words)
+
+    def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, Mapping[str, Any]]:
+        """The puzzle and the thought of that moment; the nearest there is for anything else."""
+        replay = self.story["replay"] if self.story else []
+        one = replay[_within(puzzle, len(replay))]
+        return Puzzle(tuple(one["nums"]), one["target"]), one["thoughts"][_within(moment, len(one["thoughts"]))]
+
+
+def told(story: Story | None, words: Words) -> str:
+    """The curves, the table and the quotes."""
+    if story is None:
+        return page.notice("", words["story_none"])
+    known = [model for model in story["models"] if model["step"] is not None]
+    solved = [Point(model["step"], model["solve_rate"], *model["solve_interval"]) for model in known]
+    length = [Point(model["step"], *[model["mean_tokens"]] * 3) for model in known]
+    reward = [Point(step, *[value] * 3) for step, value in story["rewards"]]
+    step = words["story_step"]
+    charts = (
+        line_chart(words["story_solved"], solved, step, percent=True),
+        line_chart(words["story_length"], length, step),
+        line_chart(words["story_reward"], reward, step),
+    )
+    return (
+        f'<p class="lead">{escape(words["story_about"])}</p><div class="charts">{"".join(charts)}</div>'
+        f"{_table(story, words)}{_cost(story, words)}{_ahas(story, words)}"
+    )
+
+
+def _table(story: Story, words: Words) -> str:
+    heads = "".join(
+        f"<th>{escape(words[f'story_row.{key}'])}</th>" for key in ("model", "solved", "interval", "tokens", "ahas")
+    )
+    rows = ""
+    for model in story["models"]:
+        low, high = model["solve_interval"]
+        cells = (
+            label_of(model["label"], words),
+            f"{model['solve_rate']:.1%}",
+            f"{low:.1%} – {high:.1%}",
+            f"{model['mean_tokens']:.0f}",
+            str(model["ahas"]["solved"]),
+        )
+        kind = ' class="best"' if model["label"] == story["best"] else ""
+        rows += f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    caption = escape(words["story_table"].format(n=story["n"]))
+    return f'<div class="wide"><table><caption>{caption}</caption><tr>{heads}</tr>{rows}</table></div>'
+
+
+def _cost(story: Story, words: Words) -> str:
+    cost = story.get("cost")
+    return f'<p class="cost">{escape(words["story_cost"].format(**cost))}</p>' if cost else ""
+
+
+def _ahas(story: Story, words: Words) -> str:
+    quotes = "".join(_quote(aha, words) for aha in story["ahas"])
+    return f"<h2>{escape(words['story_ahas'])}</h2>{quotes}" if quotes else ""
+
+
+def _quote(aha: Mapping[str, Any], words: Words) -> str:
+    numbers = " ".join(map(str, aha["nums"]))
+    source = words["story_aha_from"].format(label=label_of(aha["label"], words), numbers=numbers, target=aha["target"])
+    before, cue, after = aha["excerpt"].partition(aha["cue"])
+    said = f'{escape(before)}<mark title="{escape(words["cue_is"])}">{escape(cue)}</mark>{escape(after)}'
+    if aha["solved"]:
+        kind, name, why = "aha", words["aha"], words["aha_is"]
+    else:
+        kind, name = "claimed", words["claimed"]
+        why = words["claimed_is"].format(why=translated(words, "why", aha["why"]))
+    badge = f'<p class="badge {kind}"><b>{escape(name)}</b> <span>{escape(why)}</span></p>'
+    quote = f"<blockquote>…{said}…</blockquote><figcaption>{escape(source)}</figcaption>"
+    return f'<figure class="quote {kind}">{badge}{quote}</figure>'
+
+
+def label_of(label: str, words: Words) -> str:
+    """What the page calls a model of a run."""
+    step = step_of(label)
+    if label == "base" or step is None:
+        return words["story_base"] if label == "base" else label
+    return words["story_after"].format(step=step)
+
+
+def _about(words: Words) -> str:
+    return f"<h2>{escape(words['replay'])}</h2><p>{escape(words['replay_about'])}</p>"
+
+
+def _board(puzzle: Puzzle, words: Words) -> str:
+    return f'<p class="posed"><b>{" ".join(map(str, puzzle.nums))}</b> → <b>{puzzle.target}</b></p>'
+
+
+def _puzzles(story: Story | None) -> list[tuple[str, int]]:
+    replay = story["replay"] if story else []
+    return [(f"{' '.join(map(str, one['nums']))} → {one['target']}", place) for place, one in enumerate(replay)]
+
+
+def _labels(story: Story | None, words: Words) -> list[tuple[str, int]]:
+    thoughts = story["replay"][0]["thoughts"] if story and story["replay"] else []
+    return [(label_of(one["label"], words), place) for place, one in enumerate(thoughts)]
+
+
+def _within(place: object, length: int) -> int:
+    return min(max(place, 0), length - 1) if isinstance(place, int) else 0

@@ -29,6 +29,7 @@ from .patience import Patience
 from .recipe import Recipe, convert, nearest
 from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded
+from .sharding import check_sharded, plain_cpu, sharding_values
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
 ZERO_STEPS = 3  # logged steps without any reward before a run is stopped
@@ -47,8 +48,10 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
         if key not in names:
             raise InputError(f"section 'grpo' has no key '{key}'{nearest(key, names)}")
         values[key] = convert(hints[key], values[key], "grpo", key)
+    if "LOCAL_RANK" in os.environ:  # elsewhere there is nothing to spread over
+        values |= sharding_values(recipe.launch.sharding)
     if not torch.cuda.is_available():
-        values |= {"use_cpu": True, "bf16": False}
+        values |= {"use_cpu": plain_cpu(), "bf16": False}
     try:
         with warnings.catch_warnings():  # of names that an older transformers needs still
             warnings.simplefilter("ignore", FutureWarning)

@@ -29,8 +29,10 @@ from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
 from .reward_functions import load_reward
+from .sharding import forget_sharding, plain_cpu
 
 RECIPE_FILE = "recipe.yaml"
+FINAL = "final.writing"
 
 
 def train(
@@ -43,7 +45,7 @@ def train(
     if recipe.grpo is None and recipe.cold_start is None:
         raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
     began = time.monotonic()
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=plain_cpu())
     if recipe.cold_start is not None and state.num_processes > 1:
         raise InputError("a cold start is one process: run it alone, then name its folder as 'base' of a 'grpo' recipe")
     if recipe.grpo is None and recipe.cold_start is not None:
@@ -55,10 +57,12 @@ def train(
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = models.load(base)
         trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation)
+        trainer.save_model(str(folder / FINAL))  # every process hands over its share
         state.wait_for_everyone()
         if not state.is_main_process:
             return None
-        _finish(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
+        forget_sharding()
+        _finish(tokenizer, folder)
         draw_training(folder / "metrics.jsonl", folder / "training.png")
         written = manifest.Manifest("train", command, trainer.args.seed, settings(recipe))
         written.seconds = round(time.monotonic() - began, 1)
@@ -145,7 +149,7 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
     return str(folder / "base")
 
 
-def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def _finish(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Final weights in bfloat16; checkpoints reduced to what can be loaded and published.
 
     Every reduced copy is written before the first checkpoint goes, so that an interruption costs no training.
@@ -156,7 +160,8 @@ def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: 
     for checkpoint in checkpoints:
         trained, _ = models.load(str(checkpoint))
         save_model(trained, tokenizer, checkpoint.with_name(checkpoint.name + ".writing"))
-    save_model(model, tokenizer, folder)
+    save_model(models.load(str(folder / FINAL))[0], tokenizer, folder)
+    shutil.rmtree(folder / FINAL)
     for checkpoint in checkpoints:  # the last one, which a rerun would go on from, goes last
         shutil.rmtree(checkpoint)
         checkpoint.with_name(checkpoint.name + ".writing").rename(checkpoint)

@@ -84,7 +84,7 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
         raise StageError(f"{name} is not a model: it has no config.json{inside}")
     _show_bars(folder)
     try:
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
         model, missing = _load_weights(folder, device)
     # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
     # tokenizers library, as a plain Exception.
@@ -103,7 +103,8 @@ def _show_bars(folder: Path) -> None:
     (logging.enable_progress_bar if large else logging.disable_progress_bar)()
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model's folder, padding on the left."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)

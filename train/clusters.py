@@ -46,7 +46,9 @@ class Launch:
         if self.launcher == "local" and (self.nodes, self.gpus_per_node) != (1, 1):
             raise InputError("section 'launch': 'local' is one process on one node; several need launcher: accelerate")
         if self.launcher in ("accelerate", "hf-jobs") and self.nodes != 1:
-            raise InputError(f"section 'launch': '{self.launcher}' is one machine; several nodes need slurm or kubernetes")
+            raise InputError(
+                f"section 'launch': '{self.launcher}' is one machine; several nodes need slurm or kubernetes"
+            )
 
     @property
     def gpus(self) -> int:

@@ -29,7 +29,7 @@ from .patience import Patience
 from .recipe import Recipe, convert, nearest
 from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded
-from .sharding import check_sharded, plain_cpu, sharding_values
+from .sharding import plain_cpu, sharding_values
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
 ZERO_STEPS = 3  # logged steps without any reward before a run is stopped

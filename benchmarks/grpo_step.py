@@ -101,6 +101,7 @@ def write_model(folder: Path, toy: bool) -> None:
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     from countdown_r1 import models
+    from countdown_r1.train.generation import token_id
 
     sizes = (64, 2, 4, 2, 128, 1200) if toy else (2048, 36, 16, 2, 11008, 151936)
     hidden, layers, heads, kv_heads, intermediate, vocabulary = sizes
@@ -130,8 +131,8 @@ def write_model(folder: Path, toy: bool) -> None:
                 tie_word_embeddings=True,
                 max_position_embeddings=4096,
                 bos_token_id=None,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=token_id(tokenizer, "eos_token"),
+                pad_token_id=token_id(tokenizer, "pad_token"),
             )
         )
         torch.set_default_dtype(torch.float32)

@@ -88,8 +88,9 @@ def random_rollout(length: int, vocabulary: int) -> Callable[..., dict[str, Any]
 class Clock(TrainerCallback):
     """Seconds of each part of a step, written by the first process after every step.
 
-    ``generate`` (vLLM, or our own sampling), ``sync`` (weights to vLLM), ``score`` (log probabilities without gradients: reference and
-    old policy), ``other`` (rewards, gathering, decoding), ``update`` (forward, backward, optimizer).
+    ``generate`` (vLLM, or our own sampling), ``sync`` (weights to vLLM), ``score`` (log probabilities without
+    gradients: reference and old policy), ``other`` (rewards, gathering, decoding), ``update`` (forward, backward,
+    optimizer).
     """
 
     def __init__(self, job: dict[str, Any], recipe: Recipe, config: Any, parameters: int) -> None:

@@ -16,7 +16,7 @@ VLLM_HEADROOM = 1.25  # of vLLM's own estimate: its activations, graphs and samp
 
 @dataclass(frozen=True)
 class Layout:
-    """``processes`` train, on ``train_nodes`` nodes with ``per_node`` each; ``server_gpus`` on each server node write."""
+    """``train_nodes`` nodes train with ``per_node`` processes each; ``server_gpus`` of each server node write."""
 
     vllm: str
     train_nodes: int

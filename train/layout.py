@@ -77,11 +77,10 @@ def gpu_gib(recipe: Recipe) -> float | None:
 
 
 def _with_server(recipe: Recipe) -> Layout:
-    """The last GPU of a single node, or the last node of several: with one in four, generation keeps up."""
+    """The last GPU of a single node, or the whole last node of several; TRL talks to one server."""
     launch = recipe.launch
     if launch.nodes > 1:
-        servers = max(1, launch.nodes // 4)
-        return Layout("server", launch.nodes - servers, launch.gpus_per_node, servers, launch.gpus_per_node)
+        return Layout("server", launch.nodes - 1, launch.gpus_per_node, 1, launch.gpus_per_node)
     if launch.gpus_per_node < 2:
         raise InputError("section 'launch': vllm: server needs a GPU beside those that train; use vllm: colocate")
     return Layout("server", 1, launch.gpus_per_node - 1, 0, 1)

@@ -44,16 +44,14 @@ def shape_of(base: str) -> Shape:
 
     from .. import models
 
-    source = models.resolve(base)
+    folder = models.local_folder(models.resolve(base), weights=False)
     try:
-        config: Any = AutoConfig.from_pretrained(source.path_or_id, revision=source.revision)
+        config: Any = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"base {base}: its configuration cannot be read ({reason}); check the name and the Hub"
-        ) from None
+        raise InputError(f"base {base}: its configuration cannot be read ({reason})") from None
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads

@@ -43,7 +43,7 @@ class Start:
     hub: Hub | None = None
 
 
-def run_training(
+def run_training(  # noqa: PLR0913
     recipe: Recipe,
     dataset: str,
     out: Path,

@@ -49,7 +49,7 @@ def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Findin
     if tokenizer.eos_token_id is None:
         yield (
             False,
-            "the tokenizer has no eos_token, so no completion would ever end: set it to the token of a turn's end",
+            "the tokenizer has no eos_token, so no completion would ever end: set it to a turn's end",
         )
         return
     if tokenizer.pad_token_id is None:

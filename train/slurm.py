@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,9 +39,7 @@ def submit(start: Start) -> None:
         start.echo(f"would write {script} and submit it:\n\n{text}")
         return
     if shutil.which("sbatch") is None:
-        raise InputError(
-            "section 'launch': launcher 'slurm' needs sbatch here; run this on a login node of the cluster"
-        )
+        raise InputError("section 'launch': launcher 'slurm' needs sbatch; run this on the cluster's login node")
     _logs(start).mkdir(parents=True, exist_ok=True)
     _recipe_file(start).write_text(recipe_text(start.recipe), encoding="utf-8")
     script.write_text(text, encoding="utf-8")
@@ -102,8 +101,8 @@ def job_state(job: str) -> str:
     """What the controller says of a job, ``UNKNOWN`` once it has forgotten it."""
     command = ["scontrol", "show", "job", "-o", job]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    words = dict(word.partition("=")[::2] for word in done.stdout.split())
-    return words.get("JobState", "UNKNOWN")
+    found = re.search(r"\bJobState=(\w+)", done.stdout)
+    return found[1] if found else "UNKNOWN"
 
 
 def _submitted(script: Path) -> str:

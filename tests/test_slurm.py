@@ -102,7 +102,7 @@ def test_the_last_node_serves_while_the_first_trains(
     assert subprocess.run(["squeue", "-h"], env=cluster, capture_output=True, text=True, check=True).stdout == ""
 
 
-def start(nodes: int, vllm: str, slurm: Slurm = Slurm()) -> Start:
+def start(nodes: int, vllm: str, slurm: Slurm = SLURM) -> Start:
     recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=slurm)
     layout = choose(recipe)
     return Start(placed(recipe, layout), layout, "me/data", Path("outputs/x/model"), False, False, "", print)

@@ -309,6 +309,15 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+def cost(run_folder: Path) -> None:
+    """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved."""
+    from .train.cost import cost_table
+
+    click.echo(cost_table(run_folder))
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
 @click.option("--push-to", "namespace", required=True, metavar="NAMESPACE", help="User or organisation.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--public", is_flag=True, help="Make the repositories public [default: private].")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import StageError
 from .clusters import Cost
 from .timeline import TIMELINE_FILE, read_timeline
 
@@ -86,6 +87,42 @@ def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
         "currency": cost.currency,
         "total": round(price * held / 3600, 4),
     }
+
+
+def cost_table(run: Path) -> str:
+    """``cost.json`` of RUN's model for people; with an evaluation, also the price of a point of solve rate.
+
+    Raises ``StageError`` when there is no training to look at.
+    """
+    model = next((folder for folder in (run, run / "model") if (folder / "cost.json").is_file()), None)
+    if model is None:
+        raise StageError(f"{run} holds no cost.json: give the folder of a finished training, or of the run around it")
+    values = json.loads((model / "cost.json").read_text(encoding="utf-8"))
+    money = f"{values['currency']} at {values['price_per_hour']:g} an hour of one machine"
+    lines = [f"{'stage':<12} {'GPU-hours':>10} {money:>12}"]
+    for name, stage in values["stages"].items():
+        lines.append(f"{name:<12} {stage['gpu_hours']:>10.4f} {stage['total']:>12.4f}")
+    lines.append(f"{'all':<12} {values['gpu_hours']['allocated']:>10.4f} {values['total']:>12.4f}")
+    lines.append(f"busy {values['gpu_hours']['busy']:.4f} GPU-hours, {values['tokens']:,} tokens")
+    if values["energy_kwh"] is not None:
+        lines.append(f"energy {values['energy_kwh']:.4f} kWh")
+    lines.append(
+        f"elastic {values['elastic_gpu_hours']:.4f} against reserved {values['reserved_gpu_hours']:.4f} GPU-hours: "
+        f"{values['saved_by_elastic']:.1%} less, over {values['sessions']} session(s)"
+    )
+    return "\n".join([*lines, *_per_point(model.parent / "evaluation" / "summary.json", values)])
+
+
+def _per_point(summary: Path, values: Mapping[str, Any]) -> list[str]:
+    """What one percentage point of solve rate over the base took."""
+    if not summary.is_file():
+        return []
+    models = json.loads(summary.read_text(encoding="utf-8"))["models"]
+    gained = 100 * (max(entry["solve_rate"] for entry in models) - models[0]["solve_rate"])
+    if gained <= 0:
+        return ["no point of solve rate was gained over the base"]
+    hours, money = values["gpu_hours"]["allocated"] / gained, values["total"] / gained
+    return [f"a point of solve rate took {hours:.4f} GPU-hours, {money:.4f} {values['currency']} ({gained:.1f} gained)"]
 
 
 def write_cost(cost: Cost, folder: Path, nodes: int = 1) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .layout import Layout
-from .memory import Memory
+from .memory import Memory, whole
 from .recipe import Recipe
 
 
@@ -16,7 +16,7 @@ def forecast(recipe: Recipe, layout: Layout, memory: Memory | None = None) -> li
 
 
 def _expected(recipe: Recipe, layout: Layout) -> str:
-    cost, steps = recipe.cost, int((recipe.grpo or {}).get("max_steps", 0))
+    cost, steps = recipe.cost, whole(recipe, "max_steps", 0)
     where = cost.hardware or "this machine"
     if recipe.grpo is None:
         return "time and money: not known for a cold start"

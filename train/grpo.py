@@ -53,7 +53,7 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
     hints = get_type_hints(GRPOConfig)
     names = [entry.name for entry in dataclasses.fields(GRPOConfig) if entry.init]
     for key in values:
-        if key not in names:
+        if key not in names or gone(key):
             raise InputError(f"section 'grpo' has no key '{key}'{gone(key) or nearest(key, names)}")
         values[key] = convert(hints[key], values[key], "grpo", key)
     if "LOCAL_RANK" in os.environ:  # elsewhere there is nothing to spread over

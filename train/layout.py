@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .memory import Memory, Shape, estimate, shape_of
+from .memory import Memory, Shape, estimate, shape_of, whole
 from .recipe import Recipe
 
 SERVER_PORT = 8000
@@ -110,7 +110,7 @@ def placed(recipe: Recipe, layout: Layout, memory: Memory | None = None) -> Reci
 
 def accumulation(recipe: Recipe, wanted: int, processes: int) -> int:
     """Accumulation steps that make ``wanted`` completions an update out of ``processes`` micro-batches."""
-    batch = int((recipe.grpo or {}).get("per_device_train_batch_size", 8)) * processes
+    batch = whole(recipe, "per_device_train_batch_size", 8) * processes
     if wanted % batch:
         near = [size for size in range(1, wanted + 1) if wanted % (size * processes) == 0]
         fix = f"per_device_train_batch_size of {', '.join(map(str, near[-4:]))}" if near else "another number of GPUs"

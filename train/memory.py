@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from .recipe import Recipe
+from .recipe import Recipe, convert
 
 GIB = 2**30
 CONTEXT_GIB = 1.5  # CUDA context, NCCL buffers, fragments
@@ -90,9 +90,9 @@ def estimate(recipe: Recipe, shape: Shape, processes: int) -> Memory:
     ZeRO keeps bfloat16 weights and spreads 12 bytes of float32 state.
     """
     grpo = recipe.grpo or {}
-    tokens = int(grpo.get("per_device_train_batch_size", 8)) * (PROMPT_TOKENS + new_tokens(recipe))
+    tokens = whole(recipe, "per_device_train_batch_size", 8) * (PROMPT_TOKENS + new_tokens(recipe))
     parts = _states(recipe, shape, processes)
-    if float(grpo.get("beta", 0.0)) and recipe.lora is None:
+    if convert(float, grpo.get("beta", 0.0), "grpo", "beta") and recipe.lora is None:
         spread = processes if recipe.launch.sharding in ("zero3", "fsdp2") else 1
         parts["reference"] = (2 if recipe.launch.sharding.startswith("zero") else 4) * shape.parameters / spread / GIB
     parts["activations"] = tokens * _bytes_per_token(shape, checkpointed(grpo)) / GIB
@@ -135,14 +135,19 @@ def _vllm_gib(recipe: Recipe, shape: Shape, processes: int) -> float:
 
 def completions_per_update(recipe: Recipe, processes: int) -> int:
     """Completions that one optimizer step is made of."""
-    grpo = recipe.grpo or {}
-    own = int(grpo.get("per_device_train_batch_size", 8)) * int(grpo.get("gradient_accumulation_steps", 1))
+    own = whole(recipe, "per_device_train_batch_size", 8) * whole(recipe, "gradient_accumulation_steps", 1)
     return recipe.launch.completions_per_update or own * processes
 
 
 def new_tokens(recipe: Recipe) -> int:
     """Tokens of the longest completion."""
-    return int((recipe.grpo or {}).get("max_completion_length") or 256)
+    return whole(recipe, "max_completion_length", 256) or 256
+
+
+def whole(recipe: Recipe, key: str, default: int) -> int:
+    """A whole number of the ``grpo`` section. Raises ``InputError`` that names it when it is none."""
+    value = (recipe.grpo or {}).get(key)
+    return default if value is None else convert(int, value, "grpo", key)
 
 
 def checkpointed(grpo: Mapping[str, Any]) -> bool:

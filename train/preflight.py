@@ -11,7 +11,7 @@ from .. import models
 from ..errors import CountdownError
 from .forecast import forecast
 from .layout import choose, placed
-from .memory import new_tokens
+from .memory import new_tokens, whole
 from .preflight_gpu import machine_findings, memory_findings
 from .preflight_text import Finding, text_findings
 from .recipe import Recipe
@@ -98,13 +98,10 @@ def _unread(recipe: Recipe) -> Iterator[Finding]:
     if launch.vllm == "none" and not grpo.get("use_vllm"):
         for key in [key for key in grpo if key.startswith("vllm_") and "importance" not in key]:
             yield False, f"section 'grpo', key '{key}' is not read without vLLM: set launch.vllm"
-    if "num_train_epochs" in grpo and int(grpo.get("max_steps", -1)) > 0:
+    if "num_train_epochs" in grpo and whole(recipe, "max_steps", 0) > 0:
         yield False, "section 'grpo', key 'num_train_epochs' is not read beside max_steps: remove one"
     for key in [key for key in grpo if key.startswith("eval_") or key == "per_device_eval_batch_size"]:
         yield False, f"section 'grpo', key '{key}' is not read: checkpoints are evaluated by countdown-r1 evaluate"
-    for key in ("deepspeed", "fsdp", "fsdp_config"):
-        if key in grpo:
-            yield False, f"section 'grpo', key '{key}': say launch.sharding instead, which also saves whole checkpoints"
     if grpo.get("push_to_hub"):
         yield False, "section 'grpo', key 'push_to_hub' would send unchecked files: use countdown-r1 publish"
     if grpo.get("use_liger_kernel"):

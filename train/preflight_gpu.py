@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .layout import Layout, choose, colocated_gib, gpu_gib
-from .memory import GIB, Memory, Shape, checkpointed, estimate, shape_of
+from .memory import GIB, Memory, Shape, checkpointed, estimate, shape_of, whole
 from .preflight_text import Finding
-from .recipe import Recipe
+from .recipe import Recipe, convert
 from .resume import FULL_CHECKPOINTS
 
 SPARE_BYTES = 2 * GIB
@@ -59,7 +59,7 @@ def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
     ways = []
     if not checkpointed(grpo):
         ways.append("grpo.gradient_checkpointing=true")
-    if needed.parts["activations"] > 4 and int(grpo.get("per_device_train_batch_size", 8)) > 1:
+    if needed.parts["activations"] > 4 and whole(recipe, "per_device_train_batch_size", 8) > 1:
         ways.append("a smaller grpo.per_device_train_batch_size (completions_per_update keeps the update)")
     if recipe.launch.sharding in ("none", "zero2") and layout.processes > 1 and recipe.lora is None:
         ways.append("launch.sharding=zero3")
@@ -73,8 +73,8 @@ def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
 def _disk(recipe: Recipe, shape: Shape) -> Iterator[Finding]:
     """Weights of every checkpoint, and the optimizer of the last ones."""
     grpo = recipe.grpo or {}
-    every = float(grpo.get("save_steps", 500))
-    steps = float(grpo.get("max_steps", 0))
+    every = convert(float, grpo.get("save_steps", 500), "grpo", "save_steps")
+    steps = whole(recipe, "max_steps", 0)
     count = int(steps // every) if every >= 1 and steps > 0 else 1
     trained = shape.parameters if recipe.lora is None else shape.parameters // 50
     weights = (2 if recipe.launch.sharding.startswith("zero") else 4) * trained

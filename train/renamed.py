@@ -1,8 +1,11 @@
-"""Keys that older recipes of GRPO have and today's TRL does not: what became of each."""
+"""Keys that other recipes of GRPO have and this program does not take: what became of each."""
 
 from __future__ import annotations
 
 _GONE = {
+    "deepspeed": "launch.sharding says it, and also saves whole checkpoints",
+    "fsdp": "launch.sharding says it, and also saves whole checkpoints",
+    "fsdp_config": "launch.sharding says it, and also saves whole checkpoints",
     "torch_dtype": "it is called dtype now, and this program chooses it",
     "warmup_ratio": "a fraction in warmup_steps means the same",
     "max_prompt_length": "prompts are never cut; countdown-r1 doctor measures them",

@@ -96,7 +96,14 @@ def test_the_qlora_recipe_trains_adapters_of_4_bit_weights_and_leaves_a_whole_mo
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
 ) -> None:
     recipe = load_recipe(
-        "qwen2.5-3b-qlora", [*SMALL, "grpo.learning_rate=0.05", "grpo.warmup_steps=0", "grpo.temperature=2.0"]
+        "qwen2.5-3b-qlora",
+        [
+            *SMALL,
+            "grpo.learning_rate=0.05",
+            "grpo.warmup_steps=0",
+            "grpo.temperature=3.0",
+            "grpo.max_completion_length=32",
+        ],
     )
     assert recipe.lora is not None and recipe.lora.bits == 4
     (tmp_path / "q.yaml").write_text(recipe_text(replace(recipe, rewards=toy_recipe.rewards)))

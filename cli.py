@@ -183,9 +183,13 @@ def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
 @click.option("--reward", "rewards", multiple=True, metavar="FILE.py:FUNCTION", help="Use this reward as well.")
 @click.option("--patience", type=int, help="Stop after so many checkpoints that are no better on validation.")
-@click.option("--launcher", type=click.Choice(["local", "accelerate"]), help="How to start processes.")
+@click.option(
+    "--launcher",
+    type=click.Choice(["local", "accelerate", "slurm", "kubernetes", "hf-jobs"]),
+    help="Who starts the processes: this one alone, one per GPU here, or a cluster.",
+)
 @click.option("--nodes", type=int, help="Machines.")
-@click.option("--gpus-per-node", type=int, help="Processes on each machine.")
+@click.option("--gpus-per-node", type=int, help="GPUs of each machine; a vLLM server may take one.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--push-to", "namespace", metavar="NAMESPACE", help="Push each checkpoint there while training goes on.")
 @click.option("--mirror", metavar="URL", help="Load models and datasets from here; pushes go to the Hub.")
@@ -216,19 +220,11 @@ def train(
     dataset = dataset or f"outputs/{recipe.name}/dataset"
     out = out or Path("outputs", recipe.name, "model")
     callbacks, forwarded = live_pushing(recipe.name, namespace, hub_name, mirror, dry_run)
-    if not namespace:
+    hub = connect(hub_name) if recipe.launch.launcher == "hf-jobs" and not dry_run else None
+    if hub is None and not namespace:
         connect_if_remote(dataset, hub_name)
-    run_training(
-        recipe,
-        dataset,
-        out,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        command=command_line(),
-        echo=click.echo,
-        callbacks=callbacks,
-        forwarded=forwarded,
-    )
+    begun = {"overwrite": overwrite, "dry_run": dry_run, "command": command_line(), "echo": click.echo, "hub": hub}
+    run_training(recipe, dataset, out, **begun, callbacks=callbacks, forwarded=forwarded)
     if not dry_run:
         finish(out)
 
@@ -314,6 +310,15 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
     click.echo(json.dumps(measured, ensure_ascii=False) if as_json else text_report(measured))
     if out:
         finish(out, as_json)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
+def cost(run_folder: Path) -> None:
+    """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved."""
+    from .train.cost import cost_table
+
+    click.echo(cost_table(run_folder))
 
 
 @main.command()
@@ -505,11 +510,17 @@ def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -
 @main.command()
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
-def doctor(recipe_name: str, changes: tuple[str, ...]) -> None:
-    """Check a RECIPE before it costs anything: keys, batch sizes, prompts, model, disk. Exit 1 on a problem."""
+@click.option("--push-to", "namespace", metavar="NAMESPACE", help="Also check that the token may publish there.")
+@click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str) -> None:
+    """Check a RECIPE before it costs anything: keys, batch sizes, GPUs, memory, prompts, model, disk.
+
+    Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem.
+    """
+    hub = connect(hub_name) if namespace or hub_name != "hub" else None
     from .train.preflight import inspect
 
-    report = inspect(read_recipe(recipe_name, changes))
+    report = inspect(read_recipe(recipe_name, changes), hub, namespace)
     click.echo(report.to_text())
     sys.exit(0 if report.ok else 1)
 

@@ -52,8 +52,8 @@ def resolve(name: str) -> Source:
     return Source(name, hub_id[1], hub_id[2] or "main")
 
 
-def local_folder(source: Source) -> Path:
-    """The folder that holds the model's files, downloaded first when it is on the Hub.
+def local_folder(source: Source, *, weights: bool = True) -> Path:
+    """The folder that holds the model's files, downloaded first when it is on the Hub; all or all but the ``weights``.
 
     For a Hub model the folder's own name is the commit. Raises ``HubError`` when the Hub does not hand it out.
     """
@@ -64,7 +64,8 @@ def local_folder(source: Source) -> Path:
 
     where = f"cannot download {source.path_or_id}@{source.revision} from {constants.ENDPOINT}"
     try:
-        return Path(snapshot_download(source.path_or_id, revision=source.revision, allow_patterns=_MODEL_FILES))
+        patterns = [pattern for pattern in _MODEL_FILES if weights or pattern != "*.safetensors"]
+        return Path(snapshot_download(source.path_or_id, revision=source.revision, allow_patterns=patterns))
     except HfHubHTTPError as error:
         reason = f"status {error.response.status_code}"
         raise HubError(f"{where} ({reason}); check the name, the revision and your token") from error
@@ -84,7 +85,7 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
         raise StageError(f"{name} is not a model: it has no config.json{inside}")
     _show_bars(folder)
     try:
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
         model, missing = _load_weights(folder, device)
     # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
     # tokenizers library, as a plain Exception.
@@ -103,7 +104,8 @@ def _show_bars(folder: Path) -> None:
     (logging.enable_progress_bar if large else logging.disable_progress_bar)()
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model's folder, padding on the left."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)

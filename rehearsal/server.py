@@ -33,7 +33,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import HubError
-from . import api, pages, spaces, upload
+from . import api, jobs, pages, spaces, upload
 from .client import recorded, unusable
 from .faults import Faults, Trouble
 from .request import json_of, need_token
@@ -78,6 +78,7 @@ def make_app(store: Store, token: str) -> Starlette:
     """The whole Hub as an ASGI application over ``store``."""
     routes = [
         Route("/api/rehearsal/clients", add_client, methods=["POST"]),
+        *jobs.routes(),
         *spaces.routes(),
         *upload.routes(),
         *api.routes(),

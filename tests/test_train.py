@@ -67,6 +67,7 @@ def test_the_folder_holds_what_later_stages_read(toy_run: ToyRun) -> None:
         "metrics.jsonl",
         "recipe.yaml",
         "runs",
+        "timeline.jsonl",
         "training.png",
     }
     assert not toy_run.folder.with_name("model.partial").exists()

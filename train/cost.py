@@ -1,22 +1,134 @@
-"""What a run cost: measured hours times a price that the recipe states."""
+"""What a run cost, from its own timeline: GPU-hours, tokens, energy, money; elastic against reserved."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from .recipe import Cost
+from ..errors import StageError
+from .clusters import Cost
+from .timeline import TIMELINE_FILE, read_timeline
+
+STAGES = ("generation", "rewards", "update", "other")
 
 
-def write_cost(cost: Cost, seconds: float, processes: int, path: Path) -> None:
-    """Write ``cost.json``: wall-clock hours, processes, the stated price of an hour of the machine, the product."""
-    hours = seconds / 3600
-    values = {
+@dataclass
+class Session:
+    """One stretch of a run on its machines: seconds by stage; ``began`` and ``ended`` in seconds since 1970."""
+
+    began: float
+    gpus: int
+    ended: float
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES[:3], 0.0))
+    tokens: float = 0.0
+    joules: float | None = None
+
+    @property
+    def held(self) -> float:
+        """Seconds that the machines were held."""
+        return self.ended - self.began
+
+
+def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
+    """The run's sessions; one that was killed ends with its last event."""
+    found: list[Session] = []
+    for event in events:
+        if event["event"] == "start":
+            found.append(Session(event["time"], event["gpus"], event["time"]))
+            continue
+        if not found:
+            continue
+        session = found[-1]
+        session.ended = max(session.ended, event["time"])
+        for name, key in zip(STAGES, ("generate", "reward", "update"), strict=False):
+            session.seconds[name] += event.get(key, 0.0)
+        session.tokens = event.get("tokens", session.tokens)
+        session.joules = event.get("joules", session.joules)
+    return found
+
+
+def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
+    """Every figure of ``cost.json``.
+
+    ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. Elastic pays for the sessions alone,
+    reserved for everything from the first start to the last end, pauses included.
+    """
+    held = sum(session.held for session in found)
+    allocated = sum(session.held * session.gpus for session in found)
+    by_stage = {name: sum(s.seconds[name] * s.gpus for s in found) for name in STAGES[:3]}
+    by_stage["other"] = max(0.0, allocated - sum(by_stage.values()))
+    reserved = (found[-1].ended - found[0].began) * max(session.gpus for session in found) if found else 0.0
+    price = cost.price_per_hour * nodes
+    per_gpu_second = price * held / 3600 / allocated if allocated else 0.0
+    joules = [session.joules for session in found if session.joules is not None]
+    return {
         "hardware": cost.hardware,
-        "processes": processes,
-        "hours": round(hours, 4),
+        "processes": max((session.gpus for session in found), default=0),
+        "sessions": len(found),
+        "hours": round(held / 3600, 4),
+        "gpu_hours": {
+            "allocated": round(allocated / 3600, 4),
+            "busy": round((by_stage["generation"] + by_stage["update"]) / 3600, 4),
+        },
+        "stages": {
+            name: {"gpu_hours": round(seconds / 3600, 4), "total": round(seconds * per_gpu_second, 4)}
+            for name, seconds in by_stage.items()
+        },
+        "tokens": int(max((session.tokens for session in found), default=0)),
+        "energy_kwh": round(sum(joules) / 3.6e6, 4) if joules else None,
+        "elastic_gpu_hours": round(allocated / 3600, 4),
+        "reserved_gpu_hours": round(reserved / 3600, 4),
+        "saved_by_elastic": round(1 - allocated / reserved, 4) if reserved else 0.0,
         "price_per_hour": cost.price_per_hour,
         "currency": cost.currency,
-        "total": round(hours * cost.price_per_hour, 4),
+        "total": round(price * held / 3600, 4),
     }
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def cost_table(run: Path) -> str:
+    """``cost.json`` of RUN's model for people; with an evaluation, also the price of a point of solve rate.
+
+    Raises ``StageError`` when there is no training to look at.
+    """
+    model = next((folder for folder in (run, run / "model") if (folder / "cost.json").is_file()), None)
+    if model is None:
+        raise StageError(f"{run} holds no cost.json: give the folder of a finished training, or of the run around it")
+    values = json.loads((model / "cost.json").read_text(encoding="utf-8"))
+    money = f"{values['currency']} at {values['price_per_hour']:g} an hour of one machine"
+    lines = [f"{'stage':<12} {'GPU-hours':>10} {money:>12}"]
+    for name, stage in values["stages"].items():
+        lines.append(f"{name:<12} {stage['gpu_hours']:>10.4f} {stage['total']:>12.4f}")
+    lines.append(f"{'all':<12} {values['gpu_hours']['allocated']:>10.4f} {values['total']:>12.4f}")
+    lines.append(f"busy {values['gpu_hours']['busy']:.4f} GPU-hours, {values['tokens']:,} tokens")
+    if values["energy_kwh"] is not None:
+        lines.append(f"energy {values['energy_kwh']:.4f} kWh")
+    lines.append(
+        f"elastic {values['elastic_gpu_hours']:.4f} against reserved {values['reserved_gpu_hours']:.4f} GPU-hours: "
+        f"{values['saved_by_elastic']:.1%} less, over {values['sessions']} session(s)"
+    )
+    return "\n".join([*lines, *_per_point(model.parent / "evaluation" / "summary.json", values)])
+
+
+def _per_point(summary: Path, values: Mapping[str, Any]) -> list[str]:
+    """What one percentage point of solve rate over the base took."""
+    if not summary.is_file():
+        return []
+    models = json.loads(summary.read_text(encoding="utf-8"))["models"]
+    gained = 100 * (max(entry["solve_rate"] for entry in models) - models[0]["solve_rate"])
+    if gained <= 0:
+        return ["no point of solve rate was gained over the base"]
+    hours, money = values["gpu_hours"]["allocated"] / gained, values["total"] / gained
+    return [f"a point of solve rate took {hours:.4f} GPU-hours, {money:.4f} {values['currency']} ({gained:.1f} gained)"]
+
+
+def write_cost(cost: Cost, folder: Path, nodes: int = 1) -> None:
+    """Write ``cost.json`` beside the timeline that it is computed from."""
+    found = sessions(read_timeline(folder / TIMELINE_FILE))
+    if found:
+        found[-1].ended = max(found[-1].ended, time.time())  # weights were written since the last event
+    values = cost_of(cost, found, nodes)
+    (folder / "cost.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

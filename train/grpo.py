@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,20 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
+from .adapters import lora_config
 from .decoder import Decoder
 from .generation import sample, stop_ids
 from .llama import is_plain_llama
 from .patience import Patience
 from .recipe import Recipe, convert, nearest
-from .resume import last_checkpoint
+from .renamed import gone
+from .resume import Seal, last_checkpoint
 from .reward_functions import load_reward, recorded
+from .safeguards import Sanity
+from .sharding import check_sharded, plain_cpu, sharding_values
+from .stopping import StopRequest
+from .timeline import TIMELINE_FILE, Timeline
+from .watchdog import Watchdog
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
 ZERO_STEPS = 3  # logged steps without any reward before a run is stopped
@@ -42,15 +50,18 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
     Raises ``InputError`` for an unknown key, a value of the wrong kind, or a combination TRL refuses.
     """
     values = {"report_to": "tensorboard", "log_completions": True, "num_completions_to_print": 0}
+    values |= {"logging_nan_inf_filter": False}  # it would log the mean of earlier losses instead of a NaN
     values |= dict(recipe.grpo or {})
     hints = get_type_hints(GRPOConfig)
     names = [entry.name for entry in dataclasses.fields(GRPOConfig) if entry.init]
     for key in values:
-        if key not in names:
-            raise InputError(f"section 'grpo' has no key '{key}'{nearest(key, names)}")
+        if key not in names or gone(key):
+            raise InputError(f"section 'grpo' has no key '{key}'{gone(key) or nearest(key, names)}")
         values[key] = convert(hints[key], values[key], "grpo", key)
+    if "LOCAL_RANK" in os.environ:  # elsewhere there is nothing to spread over
+        values |= sharding_values(recipe.launch.sharding)
     if not torch.cuda.is_available():
-        values |= {"use_cpu": True, "bf16": False}
+        values |= {"use_cpu": plain_cpu(), "bf16": False}
     try:
         with warnings.catch_warnings():  # of names that an older transformers needs still
             warnings.simplefilter("ignore", FutureWarning)
@@ -99,12 +110,14 @@ def run_grpo(
     folder: Path,
     validation: Sequence[Mapping[str, Any]] = (),
     callbacks: Sequence[TrainerCallback] = (),
+    began: float | None = None,
 ) -> GRPOTrainer:
     """Train ``model`` on ``rows``; checkpoints, metrics and samples go to ``folder``.
 
     With ``evaluate.patience`` it stops early by the ``validation`` rows (``patience.py``). Goes on from the last
-    checkpoint when ``folder`` holds one. Raises ``TrainingError`` when the first steps earn no reward at all, since
-    nothing could be learnt from them.
+    checkpoint when ``folder`` holds one; ``began`` is when this session did, in seconds since 1970. Raises
+    ``TrainingError`` when the first steps earn no reward at all, since nothing could be learnt from them, and when
+    the run breaks; ``KeyboardInterrupt`` when it was asked to stop, after a checkpoint.
     """
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "runs")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
@@ -112,7 +125,9 @@ def run_grpo(
     config = grpo_config(recipe, folder)
     check_rows(config, len(rows))
     functions = [load_reward(name) for name in recipe.rewards.functions]
-    functions[0] = recorded(functions[0], folder / "completion_samples")
+    timeline = Timeline(folder / TIMELINE_FILE, config.world_size, began or time.time())
+    functions[0] = recorded(functions[0], folder / "completion_samples", timeline)
+    stop = StopRequest(folder, generation_steps(config))
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=functions,  # pyright: ignore[reportArgumentType]
@@ -120,17 +135,43 @@ def run_grpo(
         train_dataset=prompt_rows(rows[: rows_needed(config)], tokenizer),
         processing_class=tokenizer,
         rollout_func=rollout_with(tokenizer, config) if _plain_sampling(config) else None,
+        peft_config=lora_config(recipe.lora),
         callbacks=[
             MetricsFile(folder / "metrics.jsonl"),
             RewardWatch(),
+            Sanity(folder),
             Progress(),
             Patience(recipe.evaluate, tokenizer, validation, folder, whole=_whole_weights(config)),
+            timeline,
+            Seal(folder),
+            stop,
+            Watchdog(folder, recipe.launch, config.vllm_server_base_url),
             *callbacks,
         ],
     )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    if stop.stopped:
+        raise KeyboardInterrupt
     return trainer
+
+
+def generation_steps(config: GRPOConfig) -> int:
+    """Optimizer steps that one batch of completions lasts; only after them a checkpoint holds everything.
+
+    Raises ``InputError`` when checkpoints would fall between: TRL saves no completions, so such a run cannot go on
+    exactly.
+    """
+    batches = (config.steps_per_generation or 1) * config.num_iterations
+    steps = max(1, batches // config.gradient_accumulation_steps)
+    if config.save_strategy == "steps" and config.save_steps >= 1 and config.save_steps % steps:
+        raise InputError(
+            f"section 'grpo', key 'save_steps': a batch of completions lasts {steps} steps, and only after it a "
+            f"checkpoint is whole: use a multiple of {steps}, such as {-(-int(config.save_steps) // steps) * steps}"
+        )
+    return steps
 
 
 def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Callable[..., dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Starting a training run: in this process, or in several that torchrun connects."""
+"""Starting a training run: in this process, in several on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -9,16 +9,43 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, TrainingError
-from .recipe import Launch, Recipe, recipe_text
+from ..errors import TrainingError
+from ..manifest import PARTIAL
+from .forecast import forecast
+from .layout import Layout, plan
+from .recipe import Recipe, recipe_text
+from .servers import serving
+from .stopping import RUNNING_FILE, STOP_FILE, forget_request
+
+if TYPE_CHECKING:
+    from ..hub import Hub
 
 COMMAND = "COUNTDOWN_R1_COMMAND"  # tells torchrun's processes what the user typed, for the manifest
 
 
-def run_training(
+@dataclass(frozen=True)
+class Start:
+    """One run to start: the recipe as placed on its GPUs, what it reads, where it writes, and how to tell the user."""
+
+    recipe: Recipe
+    layout: Layout
+    dataset: str
+    out: Path
+    overwrite: bool
+    dry_run: bool
+    command: str
+    echo: Callable[[str], object]
+    hub: Hub | None = None
+    callbacks: Sequence[Any] = ()
+    forwarded: Sequence[str] = ()
+
+
+def run_training(  # noqa: PLR0913
     recipe: Recipe,
     dataset: str,
     out: Path,
@@ -27,65 +54,146 @@ def run_training(
     dry_run: bool,
     command: str,
     echo: Callable[[str], object],
+    hub: Hub | None = None,
     callbacks: Sequence[Any] = (),
     forwarded: Sequence[str] = (),
 ) -> None:
     """Run ``recipe`` as its ``launch`` section says; with ``dry_run`` only print what would start.
 
-    A process that torchrun started trains, with ``callbacks`` beside the trainer's own; ``forwarded`` are options of
-    the command line that it gets too. Raises ``TrainingError`` when there are not as many of them as the recipe says,
-    or when one of them fails.
+    A process that a launcher started trains, with ``callbacks`` beside the trainer's own; ``forwarded`` are options
+    of the command line that the processes of this machine get too. Raises ``TrainingError`` when there are not as many of them as the
+    recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
     """
-    started = "LOCAL_RANK" in os.environ
-    if recipe.launch.launcher == "local" or started:
-        if dry_run:
-            echo(f"would train '{recipe.name}' in this process, from {dataset} to {out}")
-            return
-        _check_processes(recipe.launch, int(os.environ["WORLD_SIZE"]) if started else 1)
-        from .stage import finish_processes, train
+    if "LOCAL_RANK" in os.environ:
+        _work(recipe, dataset, out, overwrite, command, callbacks)
+        return
+    recipe, layout, memory = plan(recipe)
+    for line in forecast(recipe, layout, memory):
+        echo(line)
+    start = Start(recipe, layout, dataset, out, overwrite, dry_run, command, echo, hub, callbacks, forwarded)
+    {
+        "local": _here,
+        "accelerate": _on_this_machine,
+        "slurm": _on_slurm,
+        "kubernetes": _on_kubernetes,
+        "hf-jobs": _on_hf_jobs,
+    }[recipe.launch.launcher](start)
 
+
+def _here(start: Start) -> None:
+    if start.dry_run:
+        start.echo(f"would train '{start.recipe.name}' in this process, from {start.dataset} to {start.out}")
+        return
+    from .stage import train
+
+    began = {"overwrite": start.overwrite, "command": start.command, "callbacks": start.callbacks}
+    train(start.recipe, start.dataset, start.out, **began)
+
+
+def _work(
+    recipe: Recipe, dataset: str, out: Path, overwrite: bool, command: str, callbacks: Sequence[Any]
+) -> None:
+    """Train as one of several processes; a stop that the starting process knows of is no failure."""
+    _check_processes(recipe, int(os.environ["WORLD_SIZE"]))
+    from .stage import finish_processes, train
+
+    try:
         typed = os.environ.get(COMMAND, command)
         train(recipe, dataset, out, overwrite=overwrite, command=typed, callbacks=callbacks)
+    except KeyboardInterrupt:
         finish_processes()
+        if COMMAND not in os.environ:
+            raise
         return
+    finish_processes()
+
+
+def _on_this_machine(start: Start) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, f"{recipe.name}.yaml")
-        path.write_text(recipe_text(recipe), encoding="utf-8")
-        arguments = [*process_command(recipe.launch, path, dataset, out, overwrite), *forwarded]
-        echo(shlex.join(arguments))
-        if not dry_run and (status := _run(arguments, os.environ | {COMMAND: command})):
-            raise TrainingError(f"a training process ended with status {status}; its message stands above")
+        path = Path(scratch, f"{start.recipe.name}.yaml")
+        path.write_text(recipe_text(start.recipe), encoding="utf-8")
+        arguments = process_command(start.layout, path, start.dataset, start.out, start.overwrite)
+        arguments += start.forwarded
+        start.echo(shlex.join(arguments))
+        if start.dry_run:
+            return
+        log = start.out.with_name(f"{start.out.name}.vllm.log")
+        server = serving(start.recipe, start.layout, log, start.echo) if start.layout.server_gpus else nullcontext()
+        partial = start.out.with_name(start.out.name + PARTIAL)
+        with server:
+            if status := _run(arguments, _environment(start), partial):
+                raise TrainingError(f"a training process ended with status {status}; its message stands above")
 
 
-def process_command(launch: Launch, recipe: Path, dataset: str, out: Path, overwrite: bool) -> list[str]:
-    """The torchrun command for the processes of one machine. Raises ``InputError`` for several machines."""
-    if launch.nodes != 1:
-        raise InputError("section 'launch': several nodes need a cluster launcher; this one starts processes on one")
+def process_command(layout: Layout, recipe: Path, dataset: str, out: Path, overwrite: bool) -> list[str]:
+    """The torchrun command for the training processes of one machine."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    processes = ["--nproc_per_node", str(launch.gpus_per_node), "-m", "countdown_r1.train"]
+    processes = ["--nproc_per_node", str(layout.per_node), "-m", "countdown_r1.train"]
     return [*torchrun, *processes, str(recipe), "--dataset", dataset, "--out", str(out)] + ["--overwrite"] * overwrite
 
 
-def _check_processes(launch: Launch, running: int) -> None:
-    wanted = launch.nodes * launch.gpus_per_node
+def _environment(start: Start) -> dict[str, str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(place) for place in range(start.recipe.launch.gpus_per_node)]
+    kept = {"CUDA_VISIBLE_DEVICES": ",".join(gpus[: start.layout.per_node])} if start.layout.server_gpus else {}
+    return os.environ | {COMMAND: start.command} | kept
+
+
+def _on_slurm(start: Start) -> None:
+    from .slurm import submit
+
+    submit(start)
+
+
+def _on_kubernetes(start: Start) -> None:
+    from .kubernetes import submit
+
+    submit(start)
+
+
+def _on_hf_jobs(start: Start) -> None:
+    from .hf_jobs import submit
+
+    submit(start)
+
+
+def _check_processes(recipe: Recipe, running: int) -> None:
+    launch = recipe.launch
+    wanted = launch.gpus if launch.vllm in ("none", "colocate") else running
     if launch.launcher != "local" and running != wanted:
         raise TrainingError(
             f"section 'launch' says {wanted} processes, {running} run; start them with --launcher {launch.launcher}"
         )
 
 
-def _run(arguments: list[str], environment: dict[str, str]) -> int:
-    """Exit status of a command that has its own session: Ctrl-C reaches it once, through here, and is waited for.
+def _run(arguments: list[str], environment: dict[str, str], partial: Path) -> int:
+    """Exit status of torchrun, which has its own session: Ctrl-C reaches its processes once, through here.
 
-    Without that the processes torchrun started would train on without anybody watching.
+    torchrun gives its processes 30 seconds to end, less than a step may take: so they are asked by a file, once they
+    look for it. A second Ctrl-C ends them at once.
     """
+    forget_request(partial)
     with subprocess.Popen(arguments, env=environment, start_new_session=True) as process:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return process.wait()
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            _ask_to_stop(process, partial)
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _ask_to_stop(process: subprocess.Popen[bytes], partial: Path) -> None:
+    try:
+        if (partial / RUNNING_FILE).exists():
+            print("\nstopping after this step, with a checkpoint; once more stops at once", file=sys.stderr, flush=True)
+            (partial / STOP_FILE).touch()
+        else:
+            process.send_signal(signal.SIGINT)
+        process.wait()
+    except KeyboardInterrupt:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import models
-from ..build_dataset.prompt import load_template, prompt_text
 from ..errors import CountdownError
-from ..game.answer import ANSWER, END_ANSWER, END_THINK, THINK
-from ..game.puzzle import Puzzle
+from .forecast import forecast
+from .layout import choose, placed
+from .memory import new_tokens, whole
+from .preflight_gpu import machine_findings, memory_findings
+from .preflight_text import Finding, text_findings
 from .recipe import Recipe
 from .reward_functions import load_reward
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
     from trl.trainer.grpo_config import GRPOConfig
 
-LONGEST = Puzzle((99, 98, 97, 96, 95, 94), 100)
-SPARE_BYTES = 2 * 2**30
+    from ..hub import Hub
+
+LARGE_BYTES = 2**30  # weights above are not read to see whether they are whole
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,38 @@ class Report:
         return "\n".join(lines)
 
 
-def inspect(recipe: Recipe) -> Report:
-    """Everything that can be known without training."""
+def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None) -> Report:
+    """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to."""
     facts: list[str] = []
     problems: list[str] = []
-    for check in (_configuration, _rewards, _model, _disk):
+    checks = (_configuration, _unread, _rewards, _model, _machine)
+    findings = [check(recipe) for check in checks] + ([_permissions(hub, namespace)] if hub and namespace else [])
+    for found in findings:
         try:
-            for good, text in check(recipe):
+            for good, text in found:
                 (facts if good else problems).append(text)
         except CountdownError as error:
             problems.append(str(error))
-    return Report(tuple(facts), tuple(problems))
+    return Report(tuple(facts), tuple(dict.fromkeys(problems)))
 
 
-def _configuration(recipe: Recipe) -> Iterator[tuple[bool, str]]:
+def _configuration(recipe: Recipe) -> Iterator[Finding]:
     if recipe.grpo is None:
         yield True, "no 'grpo' section: cold start only"
         return
-    config, processes = _as_one_process(recipe), recipe.launch.nodes * recipe.launch.gpus_per_node
+    from .grpo import generation_steps
+
+    layout = choose(recipe)
+    config, processes = _as_one_process(recipe), layout.processes
     completions = config.per_device_train_batch_size * config.gradient_accumulation_steps
     generations = config.num_generations or 1
     puzzles = completions / generations
     yield True, f"{completions} completions an update = {puzzles:g} puzzles x {generations}, on {processes} process(es)"
+    if config.per_device_train_batch_size * config.gradient_accumulation_steps < (config.generation_batch_size or 0):
+        yield True, f"completions of {config.generation_batch_size} serve several updates"
+    if (steps := generation_steps(config)) > 1:
+        yield True, f"checkpoints fall on every {steps}th step, where no completion is left over"
+    yield True, forecast(recipe, layout)[-1]
 
 
 def _as_one_process(recipe: Recipe) -> GRPOConfig:
@@ -71,52 +82,78 @@ def _as_one_process(recipe: Recipe) -> GRPOConfig:
 
     from .grpo import grpo_config
 
-    grpo = dict(recipe.grpo or {})
+    layout = choose(recipe)
+    grpo = dict(placed(recipe, layout).grpo or {})
     batch = grpo.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
     if isinstance(batch, int):  # anything else is refused below, with its key
-        grpo["per_device_train_batch_size"] = batch * recipe.launch.nodes * recipe.launch.gpus_per_node
+        grpo["per_device_train_batch_size"] = batch * layout.processes
     return grpo_config(replace(recipe, grpo=grpo), Path("outputs", recipe.name))
 
 
-def _rewards(recipe: Recipe) -> Iterator[tuple[bool, str]]:
+def _unread(recipe: Recipe) -> Iterator[Finding]:
+    """Keys that are valid and would do nothing, or something that another key does better."""
+    grpo, launch = recipe.grpo or {}, recipe.launch
+    if launch.completions_per_update is not None and "gradient_accumulation_steps" in grpo:
+        yield False, "'gradient_accumulation_steps' is not read beside launch.completions_per_update: remove one"
+    if launch.vllm == "none" and not grpo.get("use_vllm"):
+        for key in [key for key in grpo if key.startswith("vllm_") and "importance" not in key]:
+            yield False, f"section 'grpo', key '{key}' is not read without vLLM: set launch.vllm"
+    if "num_train_epochs" in grpo and whole(recipe, "max_steps", 0) > 0:
+        yield False, "section 'grpo', key 'num_train_epochs' is not read beside max_steps: remove one"
+    for key in [key for key in grpo if key.startswith("eval_") or key == "per_device_eval_batch_size"]:
+        yield False, f"section 'grpo', key '{key}' is not read: checkpoints are evaluated by countdown-r1 evaluate"
+    if grpo.get("push_to_hub"):
+        yield False, "section 'grpo', key 'push_to_hub' would send unchecked files: use countdown-r1 publish"
+    if grpo.get("use_liger_kernel"):
+        yield False, "section 'grpo', key 'use_liger_kernel' is deprecated in TRL: remove it"
+
+
+def _rewards(recipe: Recipe) -> Iterator[Finding]:
     for name in recipe.rewards.functions:
         load_reward(name)
         yield True, f"reward {name}"
 
 
-def _model(recipe: Recipe) -> Iterator[tuple[bool, str]]:
+def _model(recipe: Recipe) -> Iterator[Finding]:
+    """The base's tokenizer and configuration; a small local model's weights too."""
     if recipe.grpo is None or recipe.cold_start is not None:  # a cold start makes its own model
         return
-    model, tokenizer = models.load(recipe.base)
-    yield True, f"base {recipe.base}: {model.num_parameters() / 1e6:.1f} M parameters"
-    yield from _tags(tokenizer)
-    yield from _lengths(_as_one_process(recipe), tokenizer, model.config)
+    source = models.resolve(recipe.base)
+    folder = models.local_folder(source, weights=False)
+    if source.revision is None and _small(folder):
+        model, tokenizer = models.load(recipe.base)
+        yield True, f"base {recipe.base}: {model.num_parameters() / 1e6:.1f} M parameters"
+        config = model.config
+    else:
+        from transformers import AutoConfig
+
+        tokenizer, config = models.load_tokenizer(folder), AutoConfig.from_pretrained(folder)
+        yield True, f"base {recipe.base}: {getattr(config, 'model_type', 'a model')}"
+    yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))
 
 
-def _tags(tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[bool, str]]:
-    """A trainer decodes without special tokens; tags that vanish there would never be rewarded."""
-    for tag in (THINK, END_THINK, ANSWER, END_ANSWER):
-        kept = tokenizer.decode(tokenizer(tag, add_special_tokens=False)["input_ids"], skip_special_tokens=True)
-        if str(kept).strip() != tag:
-            yield False, f"{tag} is lost when the tokenizer decodes: make it an ordinary token, not a special one"
-            return
-    yield True, "the tags survive the tokenizer"
+def _small(folder: Path) -> bool:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) < LARGE_BYTES
 
 
-def _lengths(
-    config: GRPOConfig, tokenizer: PreTrainedTokenizerBase, model_config: object
-) -> Iterator[tuple[bool, str]]:
-    prompts = [prompt_text(tokenizer, load_template(language), LONGEST) for language in ("en", "zh")]
-    from .grpo import DEFAULT_LENGTH
-
-    longest = max(len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) for prompt in prompts)
-    new = config.max_completion_length or DEFAULT_LENGTH
-    limit = getattr(model_config, "max_position_embeddings", longest + new)
-    text = f"prompts of up to {longest} tokens + {new} new ones, the model takes {limit}"
-    yield longest + new <= limit, text if longest + new <= limit else f"{text}: lower max_completion_length"
+def _machine(recipe: Recipe) -> Iterator[Finding]:
+    if recipe.grpo is None or recipe.cold_start is not None:
+        return
+    yield from machine_findings(recipe, choose(recipe))
+    yield from memory_findings(recipe)
 
 
-def _disk(recipe: Recipe) -> Iterator[tuple[bool, str]]:
-    free = shutil.disk_usage(Path.cwd()).free
-    text = f"{free / 2**30:.1f} GiB of disk free"
-    yield free > SPARE_BYTES, text if free > SPARE_BYTES else f"{text}: free some space for checkpoints"
+def _permissions(hub: Hub, namespace: str) -> Iterator[Finding]:
+    """Whether the token may write to the namespace that a run is going to be published to."""
+    from ..hub_errors import plain_errors
+
+    with plain_errors(hub.endpoint, "ask whom the token belongs to", "log in with `hf auth login`"):
+        who = hub.api.whoami()
+    names = [who["name"], *(entry["name"] for entry in who.get("orgs", []))]
+    role = (who.get("auth", {}).get("accessToken") or {}).get("role", "write")
+    if namespace not in names:
+        yield False, f"namespace '{namespace}' is none of this token's: {', '.join(names)}"
+    elif role == "read":
+        yield False, f"the token for {hub.endpoint} may only read: make one that may write"
+    else:
+        yield True, f"may publish to {namespace} on {hub.endpoint}"

@@ -2,7 +2,8 @@
 
     name: demo                  the run's name; outputs go to outputs/NAME
     base: tiny                  the model GRPO starts from: a folder, a Hub id@revision, or a shipped name
-    dataset / cold_start / curriculum / grpo / rewards / evaluate / launch / cost / publish     sections, all optional
+    dataset / cold_start / curriculum / grpo / rewards / evaluate / lora / launch / slurm / kubernetes / hf_jobs /
+    cost / publish              sections, all optional; clusters.py holds those from launch to cost
 
 Each section is parsed into its dataclass; ``grpo`` is TRL's own ``GRPOConfig``. An unknown key or a value of
 the wrong kind is one line that names the section, the key and the nearest valid name.
@@ -24,9 +25,9 @@ import yaml
 
 from ..build_dataset.generate import Wish
 from ..errors import InputError
+from .clusters import Cost, HfJobs, Kubernetes, Launch, Slurm
 
 Section = TypeVar("Section")
-LAUNCHERS = ("local", "accelerate")
 SMALLEST_VOCABULARY = 263  # 256 bytes, three special tokens, four tags
 _NAME = re.compile(r"\w[\w.-]*")
 
@@ -175,29 +176,20 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Launch:
-    """Processes to train with: ``local`` is this process, ``accelerate`` starts ``gpus_per_node`` of them."""
+class Lora:
+    """Train small adapters (PEFT) instead of all weights; with ``bits`` 4 the frozen weights are NF4 (QLoRA)."""
 
-    launcher: str = "local"
-    nodes: int = 1
-    gpus_per_node: int = 1
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str = "all-linear"
+    bits: int = 16
 
     def __post_init__(self) -> None:
-        if self.launcher not in LAUNCHERS:
-            raise InputError(f"section 'launch': no launcher '{self.launcher}'; it is one of {', '.join(LAUNCHERS)}")
-        if min(self.nodes, self.gpus_per_node) < 1:
-            raise InputError("section 'launch': 'nodes' and 'gpus_per_node' are at least 1")
-        if self.launcher == "local" and (self.nodes, self.gpus_per_node) != (1, 1):
-            raise InputError("section 'launch': 'local' is one process on one node; several need launcher: accelerate")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an hour of the machine costs, to turn measured hours into money."""
-
-    price_per_hour: float = 0.0
-    currency: str = "USD"
-    hardware: str = ""
+        if self.bits not in (4, 16):
+            raise InputError(f"section 'lora', key 'bits': 4 or 16, got {self.bits}")
+        if self.rank < 1:
+            raise InputError("section 'lora', key 'rank': at least 1")
 
 
 @dataclass(frozen=True)
@@ -220,7 +212,11 @@ class Recipe:
     rewards: Rewards = field(default_factory=Rewards)
     curriculum: Curriculum | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
+    lora: Lora | None = None
     launch: Launch = field(default_factory=Launch)
+    slurm: Slurm = field(default_factory=Slurm)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
+    hf_jobs: HfJobs = field(default_factory=HfJobs)
     cost: Cost = field(default_factory=Cost)
     publish: Publish = field(default_factory=Publish)
 

@@ -15,9 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import InputError, TrainingError
+from ..game.answer import judge
+from ..game.puzzle import Puzzle
 from .article_rewards import article_equation_reward, article_format_reward
 from .rewards import equation_reward, format_reward
 from .shaped_rewards import language_reward, length_reward, truth_reward
+from .timeline import Timeline
 
 RewardFunction = Callable[..., list[float]]
 _REWARDS = (equation_reward, format_reward, article_equation_reward, article_format_reward)
@@ -113,17 +116,26 @@ def _scores(scores: Iterable[Any], wanted: int, name: str) -> list[float | None]
     return plain
 
 
-def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:
+def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = None) -> RewardFunction:
     """``reward``, which also appends one in ten completions to a text file, and those that earned something to another.
 
     The files are the ones the Mini-R1 tutorial writes, so that readers of it find their way; the first completion
-    of its kind always stands there. ``reward`` may be async and may score None, as TRL allows.
+    of its kind always stands there. ``reward`` may be async and may score None, as TRL allows. Every completion's
+    numbers, target and verdict go to the trainer's own log (``completions/*.parquet``), and ``timeline`` is told when
+    scoring begins and ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     samples, successes = folder / SAMPLES, folder / SUCCESSES
     rng = random.Random(0)
 
+    def begin(completions: list[str], columns: dict[str, Any]) -> None:
+        if timeline is not None:
+            timeline.rewarding()
+        _log_verdicts(completions, **columns)
+
     def write(prompts: list[str], completions: list[str], scores: list[float]) -> list[float]:
+        if timeline is not None:
+            timeline.rewarded()
         for prompt, completion, score in zip(prompts, completions, scores, strict=False):  # TRL checks the length
             drawn = rng.random() < SAMPLE_CHANCE
             if drawn or not samples.exists():
@@ -133,15 +145,33 @@ def recorded(reward: RewardFunction, folder: Path) -> RewardFunction:
         return scores
 
     @functools.wraps(reward)
-    def record(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
+    def record(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
+        begin(completions, columns)
         return write(prompts, completions, reward(completions=completions, prompts=prompts, **columns))
 
     @functools.wraps(reward)
-    async def record_later(completions: list[str], prompts: list[str], **columns: object) -> list[float]:
+    async def record_later(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
+        begin(completions, columns)
         scores: Any = reward(completions=completions, prompts=prompts, **columns)
         return write(prompts, completions, await scores)
 
     return record_later if inspect.iscoroutinefunction(reward) else record  # pyright: ignore[reportReturnType]
+
+
+def _log_verdicts(
+    completions: list[str],
+    nums: list[list[int]] | None = None,
+    target: list[int] | None = None,
+    log_extra: Callable[[str, list[Any]], object] | None = None,
+    **_: object,
+) -> None:
+    """Numbers, target and verdict as columns of the trainer's table of completions."""
+    if log_extra is None or nums is None or target is None:
+        return
+    puzzles = [Puzzle(tuple(numbers), goal) for numbers, goal in zip(nums, target, strict=True)]
+    log_extra("nums", [list(numbers) for numbers in nums])
+    log_extra("target", list(target))
+    log_extra("verdict", [judge(puzzle, text).status.value for puzzle, text in zip(puzzles, completions, strict=True)])
 
 
 def _append(path: Path, prompt: str, completion: str, score: float | None) -> None:

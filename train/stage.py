@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from .. import manifest, models
 from ..build_dataset.dataset import load
 from ..errors import InputError
+from .adapters import load_trainable, load_trained
 from .cold_start import cold_start, save_model
 from .cost import write_cost
 from .curriculum import choose_rows
@@ -30,9 +31,14 @@ from .grpo import DEFAULT_LENGTH, grpo_config, run_grpo
 from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
+from .resume import drop_unfinished, same_run
 from .reward_functions import load_reward
+from .sharding import forget_sharding, plain_cpu
+from .stopping import forget_request
+from .watchdog import ALIVE_FOLDER
 
 RECIPE_FILE = "recipe.yaml"
+FINAL = "final.writing"
 
 
 def train(
@@ -51,8 +57,8 @@ def train(
     """
     if recipe.grpo is None and recipe.cold_start is None:
         raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
-    began = time.monotonic()
-    state = PartialState(cpu=not torch.cuda.is_available())
+    began, at = time.monotonic(), time.time()
+    state = PartialState(cpu=plain_cpu())
     if recipe.cold_start is not None and state.num_processes > 1:
         raise InputError("a cold start is one process: run it alone, then name its folder as 'base' of a 'grpo' recipe")
     if recipe.grpo is None and recipe.cold_start is not None:
@@ -62,14 +68,15 @@ def train(
     validation = validation_rows(dataset, recipe.evaluate)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
-        model, tokenizer = models.load(base)
+        model, tokenizer = load_trainable(recipe, base)
         rows = _chosen(recipe, model, tokenizer, rows, folder)
-        model = master_weights(recipe, model)
-        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation, callbacks)
+        trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation, callbacks, at)
+        trainer.save_model(str(folder / FINAL))  # every process hands over its share
         state.wait_for_everyone()
         if not state.is_main_process:
             return None
-        _finish(trainer.accelerator.unwrap_model(trainer.model), tokenizer, folder)
+        forget_sharding()
+        _finish(base, tokenizer, folder)
         draw_training(folder / "metrics.jsonl", folder / "training.png")
         written = manifest.Manifest("train", command, trainer.args.seed, settings(recipe))
         written.seconds = round(time.monotonic() - began, 1)
@@ -82,7 +89,7 @@ def train(
             "world_size": state.num_processes,
             "device": str(trainer.args.device),
         }
-        write_cost(recipe.cost, written.seconds, state.num_processes, folder / "cost.json")
+        write_cost(recipe.cost, folder, recipe.launch.nodes)
         manifest.write(folder, written)
     return written
 
@@ -123,10 +130,12 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
     with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
         text = recipe_text(recipe)
         begun = folder / RECIPE_FILE
-        if not begun.exists() or begun.read_text(encoding="utf-8") != text:
+        if not begun.exists() or not same_run(begun.read_text(encoding="utf-8"), text):
             shutil.rmtree(folder)
             folder.mkdir()
-            begun.write_text(text, encoding="utf-8")
+        begun.write_text(text, encoding="utf-8")
+        drop_unfinished(folder)
+        forget_request(folder)
         state.wait_for_everyone()
         yield folder
 
@@ -173,13 +182,7 @@ def _chosen(
     return list(choose_rows(asked, model, tokenizer, rows, folder, Decoding(*sampling, samples=asked.samples)))
 
 
-def master_weights(recipe: Recipe, model: PreTrainedModel) -> PreTrainedModel:
-    """The model in float32, which small updates need, unless ``model_init_kwargs`` names another ``dtype``."""
-    asked = ((recipe.grpo or {}).get("model_init_kwargs") or {}).get("dtype")
-    return model if asked else model.float()
-
-
-def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def _finish(base: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Final weights in bfloat16; checkpoints reduced to what can be loaded and published.
 
     Every reduced copy is written before the first checkpoint goes, so that an interruption costs no training.
@@ -188,9 +191,10 @@ def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: 
         shutil.rmtree(unfinished)
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
     for checkpoint in checkpoints:
-        trained, _ = models.load(str(checkpoint))
-        save_model(trained, tokenizer, checkpoint.with_name(checkpoint.name + ".writing"))
-    save_model(model, tokenizer, folder)
+        save_model(load_trained(checkpoint, base), tokenizer, checkpoint.with_name(checkpoint.name + ".writing"))
+    save_model(load_trained(folder / FINAL, base), tokenizer, folder)
+    for leftover in (FINAL, ALIVE_FOLDER):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
     for checkpoint in checkpoints:  # the last one, which a rerun would go on from, goes last
         shutil.rmtree(checkpoint)
         checkpoint.with_name(checkpoint.name + ".writing").rename(checkpoint)

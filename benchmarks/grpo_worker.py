@@ -1,0 +1,210 @@
+"""One process of a timed GRPO run; ``grpo_step.py`` starts it. Timed is TRL's own trainer, by wrapping its methods."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, TrainerCallback
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from countdown_r1.build_dataset.generate import Wish, generate
+from countdown_r1.build_dataset.prompt import load_template, prompt_text
+from countdown_r1.build_dataset.puzzles import as_puzzles
+from countdown_r1.train.adapters import load_trainable, lora_config
+from countdown_r1.train.grpo import grpo_config, rollout_with
+from countdown_r1.train.recipe import Recipe, load_recipe
+from countdown_r1.train.stage import finish_processes
+
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the vendor's data sheets
+REPORTED = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "peft", "bitsandbytes")
+
+
+def main() -> None:
+    """``grpo_worker.py JOB.json``: train a few steps as the job says, and write times after every one of them."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if job["memory_gib"] and torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory / 2**30
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job["memory_gib"] / total))
+    recipe = load_recipe(job["recipe"])
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(recipe.base, padding_side="left")
+    config = grpo_config(recipe, Path(job["scratch"]))
+    model, _ = load_trainable(recipe, recipe.base)
+    clock = Clock(job, recipe, config, model.num_parameters())
+    random_tokens = random_rollout(config.max_completion_length or 256, model.config.vocab_size)
+    rollout = random_tokens if job["random_tokens"] else clock.timed(rollout_with(tokenizer, config), "generate")
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=checksum_reward,  # pyright: ignore[reportArgumentType]
+        args=config,
+        train_dataset=prompts(tokenizer, job["steps"] * job["completions"] // (config.num_generations or 1)),
+        processing_class=tokenizer,
+        rollout_func=None if config.use_vllm else rollout,
+        peft_config=lora_config(recipe.lora),
+        callbacks=[clock],
+    )
+    clock.watch(trainer)
+    trainer.train()
+    if "LOCAL_RANK" in os.environ:
+        finish_processes()
+    sys.stdout.flush()
+    os._exit(0)  # vLLM's engine and DeepSpeed may abort on the way out; everything is written
+
+
+def checksum_reward(completions: list[str], **_: object) -> list[float]:
+    """Something between 0 and 1 that differs within a group, so that there are advantages to learn from."""
+    return [(1 + sum(map(ord, text)) % 97) / 98 for text in completions]
+
+
+def prompts(tokenizer: PreTrainedTokenizerBase, rows: int) -> Dataset:
+    """English prompts of four numbers."""
+    template = load_template("en")
+    found = as_puzzles(generate(max(rows, 8), Wish((4,))))
+    return Dataset.from_list([{"prompt": prompt_text(tokenizer, template, puzzle)} for puzzle in found])
+
+
+def random_rollout(length: int, vocabulary: int) -> Callable[..., dict[str, Any]]:
+    """Completions of random tokens, ``length`` of each: the update alone is timed, or there is no vLLM here."""
+
+    def rollout(texts: Sequence[str], trainer: GRPOTrainer) -> dict[str, Any]:
+        tokenizer: Any = trainer.processing_class
+        ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        drawn = torch.randint(8, vocabulary, (len(texts), length)).tolist()
+        return {"prompt_ids": ids, "completion_ids": drawn, "logprobs": None}
+
+    return rollout
+
+
+class Clock(TrainerCallback):
+    """Seconds of each part of a step, written by the first process after every step.
+
+    ``generate`` (vLLM, or our own sampling), ``sync`` (weights to vLLM), ``score`` (log probabilities without
+    gradients: reference and old policy), ``other`` (rewards, gathering, decoding), ``update`` (forward, backward,
+    optimizer).
+    """
+
+    def __init__(self, job: dict[str, Any], recipe: Recipe, config: Any, parameters: int) -> None:
+        self.job, self.recipe, self.config, self.parameters = job, recipe, config, parameters
+        self.parts: defaultdict[str, float] = defaultdict(float)
+        self.steps: list[dict[str, float]] = []
+        self.tokens = 0
+        self.began = self.born = time.monotonic()
+
+    def watch(self, trainer: GRPOTrainer) -> None:
+        """Time the trainer's methods from now on."""
+        self._time(trainer, "_prepare_inputs", "prepare")
+        self._time(trainer, "_get_per_token_logps_and_entropies", "score", lambda: not torch.is_grad_enabled())
+        if self.config.use_vllm:
+            self._time(trainer.vllm_generation, "generate", "generate")
+            self._time(trainer.vllm_generation, "sync_weights", "sync")
+        count = trainer._compute_loss
+
+        def counted(model: Any, inputs: dict[str, Any]) -> Any:
+            self.tokens += int(inputs["prompt_ids"].numel() + inputs["completion_ids"].numel())
+            return count(model, inputs)
+
+        trainer._compute_loss = counted  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _time(self, owner: Any, name: str, part: str, when: Callable[[], bool] = lambda: True) -> None:
+        setattr(owner, name, self.timed(getattr(owner, name), part, when))
+
+    def timed(self, method: Callable[..., Any], part: str, when: Callable[[], bool] = lambda: True) -> Any:
+        """``method``, whose seconds are added to ``part`` while ``when`` holds."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if not when():
+                return method(*arguments, **named)
+            began = _now()
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.parts[part] += _now() - began
+
+        return call
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.parts.clear()
+        self.tokens = 0
+        self.began = _now()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        total = _now() - self.began
+        parts = {name: round(self.parts[name], 3) for name in ("generate", "sync", "score")}
+        parts["other"] = round(self.parts["prepare"] - sum(parts.values()), 3)
+        parts["update"] = round(total - self.parts["prepare"], 3)
+        self.steps.append({"total": round(total, 3), **parts})
+        if state.is_world_process_zero:
+            Path(self.job["out"]).write_text(
+                json.dumps(self.result(args.world_size), indent=1) + "\n", encoding="utf-8"
+            )
+
+    def result(self, world: int) -> dict[str, Any]:
+        """Everything measured so far; the first step warms up and is left out of the medians."""
+        measured = self.steps[1:] or self.steps
+        median = {name: sorted(step[name] for step in measured)[len(measured) // 2] for name in measured[0]}
+        tokens = self.tokens * world
+        return {
+            "job": {name: value for name, value in self.job.items() if name not in ("out", "scratch", "recipe")},
+            "training_processes": world,
+            "micro_batch": self.config.per_device_train_batch_size,
+            "accumulation": self.config.gradient_accumulation_steps,
+            "sharding": self.recipe.launch.sharding,
+            "beta": self.config.beta,
+            "activation_checkpointing": bool(self.config.gradient_checkpointing),
+            "parameters": self.parameters,
+            "tokens_an_update": tokens,
+            "seconds": median,
+            "steps": self.steps,
+            "model_flops_utilisation": _utilisation(self.parameters, tokens, median["update"] * world),
+            "seconds_until_first_step": round(self.began - self.born, 1) if len(self.steps) == 1 else None,
+            **_machine(),
+        }
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.monotonic()
+
+
+def _utilisation(parameters: int, tokens: int, gpu_seconds: float) -> float | None:
+    """6 operations a parameter and token over the peak; attention and recomputation are not counted."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    peak = next((flops for chip, flops in PEAK_FLOPS.items() if chip in name), None)
+    return round(6 * parameters * tokens / gpu_seconds / peak, 4) if peak else None
+
+
+def _machine() -> dict[str, Any]:
+    versions = {"python": platform.python_version()}
+    for name in REPORTED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if not torch.cuda.is_available():
+        return {"device": "CPU", "load": os.getloadavg()[0], "versions": versions}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "device": torch.cuda.get_device_name(),
+        "gib": {
+            "allocated_peak": round(torch.cuda.max_memory_allocated() / 2**30, 2),
+            "reserved_peak": round(torch.cuda.max_memory_reserved() / 2**30, 2),
+            "used_now": round((total - free) / 2**30, 2),
+            "total": round(total / 2**30, 2),
+        },
+        "versions": versions,
+    }
+
+
+if __name__ == "__main__":
+    main()

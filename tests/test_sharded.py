@@ -1,0 +1,129 @@
+"""ZeRO-2, ZeRO-3, FSDP2 and QLoRA for real: two processes over gloo, compared with whole copies (DDP)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from countdown_r1 import manifest
+from countdown_r1.errors import TrainingError
+from countdown_r1.train.recipe import Launch, Recipe, load_recipe, recipe_text
+from countdown_r1.train.sharding import check_sharded
+
+HERE = Path(__file__).parent
+EXTRA = Path(sys.executable).parents[1] / "sharded"  # DeepSpeed, PEFT and bitsandbytes, kept out of everyday runs
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+STEPS = 2
+
+
+def run(command: list[str], **variables: str) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXTRA)} | variables
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One run folder for each way of sharding; a KL term makes the loss something else than 0."""
+    assert EXTRA.is_dir(), "make test installs DeepSpeed and PEFT there"
+    folder = tmp_path_factory.mktemp("sharded")
+    grpo = dict(toy_recipe.grpo or {}, max_steps=STEPS, save_steps=STEPS, beta=0.05, learning_rate=1e-3)
+    for name in ("none", "zero2", "zero3", "fsdp2"):
+        recipe = replace(toy_recipe, name=name, grpo=grpo, launch=Launch("accelerate", 1, 2, sharding=name))
+        path = folder / f"{name}.yaml"
+        path.write_text(recipe_text(recipe))
+        program = ["-m", "countdown_r1.train"] if name == "none" else [str(HERE / "sharded_cpu.py")]
+        run([*TORCHRUN, *program, str(path), "--dataset", str(toy_dataset), "--out", str(folder / name)])
+    return {name: folder / name for name in ("none", "zero2", "zero3", "fsdp2")}
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "reward" in line]
+
+
+@pytest.mark.parametrize("sharding", ["zero2", "zero3", "fsdp2"])
+def test_losses_and_gradients_equal_those_of_whole_copies(trained: dict[str, Path], sharding: str) -> None:
+    ours, whole = logged(trained[sharding]), logged(trained["none"])
+    assert len(ours) == len(whole) == STEPS
+    assert abs(whole[-1]["loss"]) > 1e-5
+    for left, right in zip(ours, whole, strict=True):
+        for name in ("loss", "grad_norm", "reward", "kl", "entropy"):
+            assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-6), name
+
+
+@pytest.mark.parametrize("sharding", ["zero2", "zero3", "fsdp2"])
+def test_the_weights_are_whole_and_the_same(trained: dict[str, Path], sharding: str) -> None:
+    for part in ("", f"checkpoint-{STEPS}"):
+        ours, whole = (load_file(trained[name] / part / "model.safetensors") for name in (sharding, "none"))
+        assert ours.keys() == whole.keys()
+        assert max(float((ours[name].float() - whole[name].float()).abs().max()) for name in whole) < 5e-3
+        moved = load_file(trained[sharding] / "base" / "model.safetensors")
+        assert any(not torch.equal(ours[name], moved[name]) for name in whole)
+    assert manifest.read(trained[sharding]).results["world_size"] == 2
+
+
+def test_quietly_falling_back_to_whole_copies_is_an_error() -> None:
+    check_sharded("zero3", "DEEPSPEED")
+    check_sharded("none", "MULTI_CPU")
+    with pytest.raises(TrainingError, match="'fsdp2' was asked for, but the processes run as MULTI_CPU"):
+        check_sharded("fsdp2", "MULTI_CPU")
+
+
+SMALL = [
+    "base=tiny",
+    "grpo.max_steps=1",
+    "grpo.max_completion_length=8",
+    "launch.launcher=local",
+    "launch.sharding=none",
+]
+SMALL += ["launch.gpus_per_node=1", "launch.vllm=none", "launch.completions_per_update=null", "grpo.save_steps=1"]
+
+
+def test_the_qlora_recipe_trains_adapters_of_4_bit_weights_and_leaves_a_whole_model(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(
+        "qwen2.5-3b-qlora",
+        [
+            *SMALL,
+            "grpo.learning_rate=0.05",
+            "grpo.warmup_steps=0",
+            "grpo.temperature=3.0",
+            "grpo.max_completion_length=32",
+        ],
+    )
+    assert recipe.lora is not None and recipe.lora.bits == 4
+    (tmp_path / "q.yaml").write_text(recipe_text(replace(recipe, rewards=toy_recipe.rewards)))
+    command = [sys.executable, "-m", "countdown_r1", "train", "q.yaml", "--dataset", str(toy_dataset), "--out", "m"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXTRA)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    final, base = (load_file(tmp_path / "m" / name / "model.safetensors") for name in ("", "base"))
+    assert final.keys() == base.keys()
+    assert any(not torch.equal(final[name], base[name]) for name in base)
+    assert not list((tmp_path / "m").rglob("adapter*"))
+    assert logged(tmp_path / "m")[0]["grad_norm"] > 0
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-3b-en", "qwen2.5-3b-fast", "qwen2.5-7b-zh"])
+def test_a_large_recipe_builds_its_trainer_and_takes_a_step_at_toy_size(
+    name: str, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    from countdown_r1.train.stage import train
+
+    recipe = replace(load_recipe(name, SMALL), rewards=toy_recipe.rewards)
+    written = train(recipe, str(toy_dataset), tmp_path / "model")
+    assert written is not None and written.results["steps"] == 1

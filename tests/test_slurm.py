@@ -1,0 +1,137 @@
+"""The SLURM launcher on a real SLURM: two nodes on this host, a toy model, gloo, a stand-in for vLLM."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from countdown_r1 import manifest
+from countdown_r1.errors import InputError
+from countdown_r1.train.clusters import Launch, Slurm
+from countdown_r1.train.launch import Start
+from countdown_r1.train.layout import choose, placed
+from countdown_r1.train.recipe import Recipe, recipe_text
+from countdown_r1.train.slurm import sbatch_script, submit
+
+HERE = Path(__file__).parent
+SLURM = Slurm(gpu_gres=None, cpus_per_task=1, hours=0.2)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    start = runpy.run_path(str(HERE / "slurm_cluster.py"))["cluster"]
+    folder = tmp_path_factory.mktemp("slurm")
+    program = folder / "bin" / "vllm"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n" + (HERE / "vllm_stand_in.py").read_text())
+    program.chmod(0o755)
+    with start(folder / "cluster") as environment:
+        path = f"{program.parent}:{environment['PATH']}"
+        yield environment | {"PATH": path, "STAND_IN_NOTES": str(folder / "notes"), "OMP_NUM_THREADS": "1"}
+
+
+def write(recipe: Recipe, folder: Path, steps: int, vllm: str = "none") -> Path:
+    grpo = dict(recipe.grpo or {}, max_steps=steps, save_steps=2)
+    if vllm == "server":
+        grpo["use_vllm"] = False  # there is no vLLM here: the training samples by itself, the server role still runs
+    launch = Launch("slurm", 2, 1, vllm=vllm)
+    path = folder / "run.yaml"
+    path.write_text(recipe_text(replace(recipe, name="run", grpo=grpo, launch=launch, slurm=SLURM)))
+    return path
+
+
+def begin(recipe: Path, dataset: Path, folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "countdown_r1", "train", str(recipe), "--dataset", str(dataset)]
+    return subprocess.Popen(
+        [*command, "--out", str(folder / "model")],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def job_of(folder: Path) -> str:
+    return next((folder / "logs").glob("slurm-*.log")).stem.removeprefix("slurm-")
+
+
+def test_two_nodes_train_and_a_requeued_job_goes_on(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    begun = begin(write(toy_recipe, tmp_path, 12), toy_dataset, tmp_path, cluster)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "model.partial" / "checkpoint-2" / "sealed.json").exists():
+        assert begun.poll() is None, begun.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    subprocess.run(["scontrol", "requeue", job_of(tmp_path)], env=cluster, check=True)
+    said, _ = begun.communicate(timeout=150)
+    assert begun.returncode == 0, said
+    assert said.splitlines()[-1] == str(tmp_path / "model")
+    record = manifest.read(tmp_path / "model")
+    assert (record.results["world_size"], record.results["steps"]) == (2, 12)
+    assert "start 1, on n1 n2" in said and "start 2, on n1 n2" in said
+    assert "stopping after this step, with a checkpoint" in said
+    steps = [json.loads(line)["step"] for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert sorted(set(steps)) == list(range(1, 13))
+    cost = json.loads((tmp_path / "model" / "cost.json").read_text())
+    assert cost["sessions"] == 2
+    assert 0 < cost["elastic_gpu_hours"] < cost["reserved_gpu_hours"]
+
+
+def test_the_last_node_serves_while_the_first_trains(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    begun = begin(write(toy_recipe, tmp_path, 2, "server"), toy_dataset, tmp_path, cluster)
+    said, _ = begun.communicate(timeout=120)
+    assert begun.returncode == 0, said
+    assert manifest.read(tmp_path / "model").results["world_size"] == 1
+    told, node = Path(cluster["STAND_IN_NOTES"]).read_text().splitlines()
+    assert told.startswith("serve ") and "--weight-transfer-config" in told
+    assert node == "n2"
+    assert "http://n2:8000" in (tmp_path / "model" / "recipe.yaml").read_text()
+    assert subprocess.run(["squeue", "-h"], env=cluster, capture_output=True, text=True, check=True).stdout == ""
+
+
+def start(nodes: int, vllm: str, slurm: Slurm = SLURM) -> Start:
+    recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=slurm)
+    layout = choose(recipe)
+    return Start(placed(recipe, layout), layout, "me/data", Path("outputs/x/model"), False, False, "", print)
+
+
+@pytest.mark.parametrize(("nodes", "vllm"), [(1, "none"), (1, "server"), (3, "server"), (2, "colocate")])
+def test_the_script_is_bash(nodes: int, vllm: str) -> None:
+    text = sbatch_script(start(nodes, vllm))
+    checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert ("vllm serve" in text) is (vllm == "server")
+
+
+def test_one_node_is_divided_between_training_and_the_server() -> None:
+    text = sbatch_script(start(1, "server"))
+    assert "--ntasks=3 --ntasks-per-node=3" in text
+    assert "CUDA_VISIBLE_DEVICES=0,1,2" in text and "CUDA_VISIBLE_DEVICES=3 vllm" in text
+
+
+def test_what_the_recipe_asks_of_the_cluster_is_in_the_script() -> None:
+    slurm = Slurm("gpu", "lab", 1.5, "gpu:h100", 12, 300, ("module load cuda",), ("--exclusive",))
+    text = sbatch_script(start(2, "none", slurm))
+    for line in ("--partition=gpu", "--account=lab", "--time=90", "--gres=gpu:h100:4", "--exclusive", "--nodes=2"):
+        assert f"#SBATCH {line}\n" in text
+    assert "#SBATCH --signal=B:USR1@300\n" in text and "#SBATCH --requeue\n" in text
+    assert "\nmodule load cuda\n" in text
+
+
+def test_without_slurm_the_launcher_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="needs sbatch"):
+        submit(start(2, "none"))

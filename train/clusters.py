@@ -1,0 +1,116 @@
+"""Where a run may start and what it costs there: the recipe's sections from ``launch`` to ``cost``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+
+LAUNCHERS = ("local", "accelerate", "slurm", "kubernetes", "hf-jobs")
+SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
+VLLM = ("none", "auto", "colocate", "server")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Who starts the processes, how many, and how they share the work.
+
+    ``local`` is this process alone; ``accelerate`` starts one process per GPU of this machine; the others submit to
+    a cluster. ``sharding`` spreads weights and optimizer over the processes (DeepSpeed ZeRO or FSDP2). ``vllm``
+    says where completions are written: ``auto`` lets memory decide between every training GPU (``colocate``) and
+    GPUs of their own (``server``). With ``completions_per_update`` the accumulation steps follow from the number of
+    processes. ``gpu_gib`` is the memory of one GPU where the run will be, when that is not this machine.
+
+    A process that makes no progress for ``stall_seconds`` (or twice its longest pause so far) is stuck; the first
+    step gets ``startup_seconds``.
+    """
+
+    launcher: str = "local"
+    nodes: int = 1
+    gpus_per_node: int = 1
+    sharding: str = "none"
+    vllm: str = "none"
+    completions_per_update: int | None = None
+    gpu_gib: float | None = None
+    stall_seconds: int = 75
+    startup_seconds: int = 900
+
+    def __post_init__(self) -> None:
+        one_of("launch", "launcher", self.launcher, LAUNCHERS)
+        one_of("launch", "sharding", self.sharding, SHARDINGS)
+        one_of("launch", "vllm", self.vllm, VLLM)
+        if min(self.nodes, self.gpus_per_node) < 1:
+            raise InputError("section 'launch': 'nodes' and 'gpus_per_node' are at least 1")
+        if min(self.stall_seconds, self.startup_seconds) < 1:
+            raise InputError("section 'launch': 'stall_seconds' and 'startup_seconds' are at least 1")
+        if self.launcher == "local" and (self.nodes, self.gpus_per_node) != (1, 1):
+            raise InputError("section 'launch': 'local' is one process on one node; several need launcher: accelerate")
+        if self.launcher in ("accelerate", "hf-jobs") and self.nodes != 1:
+            raise InputError(
+                f"section 'launch': '{self.launcher}' is one machine; several nodes need slurm or kubernetes"
+            )
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return self.nodes * self.gpus_per_node
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """What ``sbatch`` is asked for. ``setup`` lines run first on every node, for example ``module load cuda``.
+
+    ``warning_seconds`` before the time limit (and at preemption, as far as the cluster's grace time allows) the run
+    writes a checkpoint and is put back into the queue.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    hours: float = 24.0
+    gpu_gres: str | None = "gpu"
+    cpus_per_task: int = 8
+    warning_seconds: int = 180
+    setup: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """An Indexed Job. ``claim`` is a PersistentVolumeClaim that every node can write to (ReadWriteMany for several);
+    ``secret`` holds the Hub token under the key ``token``."""
+
+    image: str = "countdown-r1:latest"
+    namespace: str = "default"
+    claim: str = "countdown-r1"
+    secret: str | None = None
+    gpu_resource: str | None = "nvidia.com/gpu"
+    cpus: int = 8
+    memory_gib: int = 64
+    hours: float = 24.0
+    grace_seconds: int = 300
+
+
+@dataclass(frozen=True)
+class HfJobs:
+    """A job on Hugging Face's machines: ``flavor`` as ``hf jobs hardware`` lists them, paid by the minute."""
+
+    flavor: str = "a100-large"
+    hours: float = 8.0
+    namespace: str | None = None
+    python: str = "3.12"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an hour of one machine costs and how long a step is expected to take, to tell time and money beforehand."""
+
+    price_per_hour: float = 0.0
+    currency: str = "USD"
+    hardware: str = ""
+    seconds_per_step: float | None = None
+
+
+def one_of(section: str, key: str, value: str, names: tuple[str, ...]) -> None:
+    """Raise ``InputError`` unless ``value`` is one of ``names``."""
+    if value not in names:
+        raise InputError(f"section '{section}': no {key} '{value}'; it is one of {', '.join(names)}")

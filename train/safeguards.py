@@ -1,0 +1,88 @@
+"""Ends a run that has broken, before it overwrites good checkpoints: NaN, explosion, collapse; with a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import TrainerControl, TrainerState
+
+from ..errors import TrainingError
+from .resume import last_checkpoint
+
+REPORT_FILE = "stopped.json"
+KEPT = 20  # logged steps that a report shows and a limit is measured against
+EXPLODED = 100.0  # times the median of the steps before
+FEWEST = 5  # steps before anything is compared
+LOWEST = {"grad_norm": 10.0, "kl": 1.0, "entropy": 5.0, "loss": 10.0}  # below it nothing counts as exploded
+HIGHEST_KL = 50.0  # nats a token: the policy has left its reference altogether
+COLLAPSED_STEPS = 10
+
+
+class Sanity(TrainerCallback):
+    """Looks at every logged step, and raises ``TrainingError`` on the first one that shows a broken run.
+
+    Broken is: a loss, gradient, reward, KL or entropy that is no finite number; one of them exploded; an equation
+    reward that had been earned and then stays 0 (outputs of one repeated token end so too).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.logged: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self.best, self.empty = 0.0, 0
+
+    def on_log(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
+        logs = event["logs"]
+        if "reward" not in logs:
+            return
+        reason = _not_finite(logs) or _exploded(logs, self.logged) or self._collapsed(logs)
+        self.logged.append({"step": state.global_step} | logs)
+        if reason:
+            raise TrainingError(self._report(reason, state))
+
+    def _collapsed(self, logs: Mapping[str, Any]) -> str | None:
+        name = next((key for key in logs if "equation" in key and key.endswith("/mean")), "reward")
+        self.best = max(self.best, logs[name] or 0.0)
+        self.empty = 0 if logs[name] else self.empty + 1
+        if self.best > 0 and self.empty >= COLLAPSED_STEPS:
+            return f"{name} was {self.best:.2f} and has been 0 for {self.empty} logged steps"
+        return None
+
+    def _report(self, reason: str, state: TrainerState) -> str:
+        """Writes the last steps beside the metrics; the line that names the way out."""
+        checkpoint = last_checkpoint(self.folder)
+        if state.is_world_process_zero:
+            report = {"reason": reason, "step": state.global_step, "checkpoint": checkpoint, "steps": [*self.logged]}
+            (self.folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        kept = f"the checkpoint before it is {Path(checkpoint).name}" if checkpoint else "there is no checkpoint yet"
+        return (
+            f"stopped at step {state.global_step}: {reason}; {kept}; lower grpo.learning_rate or raise grpo.beta, "
+            f"and see {self.folder / REPORT_FILE} and completion_samples/"
+        )
+
+
+def _not_finite(logs: Mapping[str, Any]) -> str | None:
+    for name in ("loss", "grad_norm", "reward", "kl", "entropy"):
+        value = logs.get(name)
+        if value is not None and not math.isfinite(value):
+            return f"{name} is {value}"
+    return None
+
+
+def _exploded(logs: Mapping[str, Any], before: deque[dict[str, Any]]) -> str | None:
+    if (kl := logs.get("kl") or 0.0) > HIGHEST_KL:
+        return f"kl is {kl:.1f}, more than {HIGHEST_KL:.0f} nats a token"
+    if len(before) < FEWEST:
+        return None
+    for name, lowest in LOWEST.items():
+        value = logs.get(name)
+        usual = median(abs(entry.get(name) or 0.0) for entry in before)
+        if value is not None and abs(value) > max(lowest, EXPLODED * usual):
+            return f"{name} jumped from {usual:.3g} to {value:.3g}"
+    return None

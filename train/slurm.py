@@ -1,0 +1,147 @@
+"""Training on a SLURM cluster: an sbatch script that resumes after a preemption, submitted and followed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from ..errors import InputError, TrainingError
+from ..manifest import PARTIAL
+from .layout import SERVER_PORT
+from .recipe import Recipe, recipe_text
+from .servers import SERVER_ENVIRONMENT, serve_command
+
+if TYPE_CHECKING:
+    from .launch import Start
+
+GOING_ON = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+LOOK_SECONDS = 1.0
+
+
+def submit(start: Start) -> None:
+    """Write the script beside OUT, submit it, and show its log until the job ends.
+
+    Ctrl-C stops looking, not the job. Raises ``InputError`` without SLURM's commands here, ``TrainingError`` when it
+    refuses or the job fails.
+    """
+    script = start.out.with_name(f"{start.out.name}.sbatch")
+    text = sbatch_script(start)
+    if start.dry_run:
+        start.echo(f"would write {script} and submit it:\n\n{text}")
+        return
+    if shutil.which("sbatch") is None:
+        raise InputError("section 'launch': launcher 'slurm' needs sbatch; run this on the cluster's login node")
+    _logs(start).mkdir(parents=True, exist_ok=True)
+    _recipe_file(start).write_text(recipe_text(start.recipe), encoding="utf-8")
+    script.write_text(text, encoding="utf-8")
+    job = _submitted(script)
+    log = _logs(start) / f"slurm-{job}.log"
+    start.echo(f"job {job}, its log is {log}; Ctrl-C stops looking, `scancel {job}` ends it")
+    state = follow(job, log, start.echo)
+    if state != "COMPLETED":
+        raise TrainingError(f"job {job} ended as {state}; see {log}")
+
+
+def sbatch_script(start: Start) -> str:
+    """The batch script: roles, rendezvous, requeue. Paths in it are absolute and must be on a shared disk."""
+    recipe, layout = start.recipe, start.layout
+    slurm, launch = recipe.slurm, recipe.launch
+    own_node = bool(layout.server_nodes)
+    template = resources.files("countdown_r1.train").joinpath("templates/train.sbatch").read_text(encoding="utf-8")
+    names: dict[str, Any] = {
+        "name": recipe.name,
+        "layout": layout.to_text(),
+        "nodes": launch.nodes,
+        "tasks": launch.gpus_per_node,
+        "gpus_per_node": launch.gpus_per_node,
+        "minutes": max(1, round(60 * slurm.hours)),
+        "slurm": slurm,
+        "folder": _logs(start),
+        "here": shlex.quote(str(Path.cwd())),
+        "partial": shlex.quote(str(_absolute(start.out.with_name(start.out.name + PARTIAL)))),
+        "out": shlex.quote(str(_absolute(start.out))),
+        "train_nodes": layout.train_nodes,
+        "per_node": layout.per_node,
+        "processes": layout.processes,
+        "train_gpus": ",".join(map(str, range(layout.per_node))) if layout.server_gpus and not own_node else "",
+        "startup_seconds": launch.startup_seconds,
+        "command": _training_command(start),
+        "server_key": "grpo.vllm_server_base_url",
+        "server": _server(recipe, start) if layout.server_gpus else None,
+    }
+    return jinja2.Template(template, undefined=jinja2.StrictUndefined, keep_trailing_newline=True).render(names)
+
+
+def follow(job: str, log: Path, echo: Any) -> str:
+    """Print what the job logs until it ends; its last state. A requeued job goes on."""
+    shown = 0
+    while True:
+        state = job_state(job)
+        if log.exists():
+            with log.open(encoding="utf-8", errors="replace") as file:
+                file.seek(shown)
+                if text := file.read():
+                    echo(text.rstrip("\n"))
+                shown = file.tell()
+        if state not in GOING_ON:
+            return state
+        time.sleep(LOOK_SECONDS)
+
+
+def job_state(job: str) -> str:
+    """What the controller says of a job, ``UNKNOWN`` once it has forgotten it."""
+    command = ["scontrol", "show", "job", "-o", job]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"\bJobState=(\w+)", done.stdout)
+    return found[1] if found else "UNKNOWN"
+
+
+def _submitted(script: Path) -> str:
+    command = ["sbatch", "--parsable", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TrainingError(f"sbatch refused {script}: {done.stderr.strip()}")
+    return done.stdout.strip().partition(";")[0]
+
+
+def _training_command(start: Start) -> str:
+    words = [sys.executable, "-m", "countdown_r1.train", str(_recipe_file(start)), "--dataset", _dataset(start)]
+    words += ["--out", str(_absolute(start.out)), *(["--overwrite"] if start.overwrite else [])]
+    return shlex.join(words)
+
+
+def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
+    layout = start.layout
+    gpus = range(layout.server_gpus) if layout.server_nodes else range(layout.per_node, recipe.launch.gpus_per_node)
+    environment = SERVER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
+    return {
+        "node": layout.train_nodes if layout.server_nodes else 0,
+        "environment": " ".join(f"{name}={value}" for name, value in environment.items()),
+        "command": shlex.join(serve_command(recipe, layout)),
+        "port": SERVER_PORT,
+    }
+
+
+def _dataset(start: Start) -> str:
+    return str(_absolute(Path(start.dataset))) if Path(start.dataset).exists() else start.dataset
+
+
+def _recipe_file(start: Start) -> Path:
+    return _absolute(start.out.with_name(f"{start.out.name}.yaml"))
+
+
+def _logs(start: Start) -> Path:
+    return _absolute(start.out.with_name("logs"))
+
+
+def _absolute(path: Path) -> Path:
+    return path if path.is_absolute() else Path.cwd() / path

@@ -1,0 +1,93 @@
+"""When a run's machines were held and what they did: one JSON line an event, over all sessions of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import TrainerControl, TrainerState
+
+TIMELINE_FILE = "timeline.jsonl"
+
+
+class Timeline(TrainerCallback):
+    """Writes ``timeline.jsonl``, from the first process alone.
+
+    ``start``: a session began, with its GPUs. ``step``: seconds of generation, rewards and update, and tokens.
+    ``save``: a checkpoint. ``end``: the session left the training loop. A killed session has no end; its last event
+    stands for it. Reward functions tell when they begin and end (``rewarding``, ``rewarded``).
+    """
+
+    def __init__(self, path: Path, gpus: int, began: float) -> None:
+        """``began`` is the session's start in seconds since 1970."""
+        self.path, self.gpus, self.first = path, gpus, True
+        self.step = self.rewards_began = self.rewards_ended = began
+        self.tokens = 0.0
+        self.energy = _joules()
+        self._write("start", at=began, gpus=gpus, energy=self.energy is not None)
+
+    def rewarding(self) -> None:
+        """Completions are there, rewards begin."""
+        self.rewards_began = time.time()
+
+    def rewarded(self) -> None:
+        """Rewards end, the update begins."""
+        self.rewards_ended = time.time()
+
+    def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self.step = self.rewards_began = self.rewards_ended = time.time()
+
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._write(
+            "step",
+            step=state.global_step,
+            generate=round(self.rewards_began - self.step, 3),
+            reward=round(self.rewards_ended - self.rewards_began, 3),
+            update=round(time.time() - self.rewards_ended, 3),
+        )
+
+    def on_log(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
+        if (tokens := event["logs"].get("num_tokens")) is not None:
+            self.tokens = tokens
+
+    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._write("save", step=state.global_step)
+
+    def on_train_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        now = _joules()
+        joules = now - self.energy if now is not None and self.energy is not None else None
+        self._write("end", step=state.global_step, tokens=self.tokens, joules=joules)
+
+    def _write(self, event: str, at: float | None = None, **values: object) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return
+        line = {"event": event, "time": round(time.time() if at is None else at, 3)} | values
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_timeline(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a run in order; a line that was cut short is left out."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def _joules() -> float | None:
+    """Energy that this machine's GPUs have taken since their driver was loaded, None where NVML does not say."""
+    try:
+        import pynvml  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return None
+    with suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
+        return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000
+    return None

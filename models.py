@@ -12,7 +12,7 @@ from .errors import HubError, InputError, StageError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHIPPED = {"tiny": Path(__file__).parent / "train" / "tiny"}
+SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20

@@ -30,7 +30,7 @@ ZERO_GPU = {"spaces==0.51.3", "torch==2.8.0"}  # the versions that ZeroGPU is do
 ZERO_GPU_PYTHON = "3.12"
 GRADIO = "6.31.0"  # for publishing without gradio installed; a Space needs a full version
 _ROOT = Path(__file__).resolve().parent.parent
-_WEIGHTS = "train/tiny/"  # a Space reads its model from the Hub
+_WEIGHTS = ("train/tiny/", "train/novice/")  # a Space reads its model from the Hub
 _DIST_INFO = ("METADATA", "entry_points.txt", "top_level.txt", "licenses/LICENSE")
 _APP = '''"""A Space that shows a model solving Countdown puzzles; the code is in the wheel beside this file."""
 $spaces

@@ -107,7 +107,7 @@ def test_a_server_needs_a_gpu_that_does_not_train() -> None:
 
 @pytest.fixture
 def tokenizer_copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(models.SHIPPED["tiny"], tmp_path / "copy"))
+    return Path(shutil.copytree(models.SHIPPED["novice"], tmp_path / "copy"))
 
 
 def problems(base: Path, **grpo: Any) -> str:

@@ -470,7 +470,7 @@ def test_the_cards_snippet_trains_plain_trl_without_our_code(built: Path, tmp_pa
     small = 'GRPOConfig("out", max_steps=1, per_device_train_batch_size=2, num_generations=2, '
     small += "max_completion_length=4, use_cpu=True, report_to=[], disable_tqdm=True"
     code = snippet.replace("NAMESPACE/Countdown-r1-zero", str(built)).replace('GRPOConfig("out"', small)
-    code = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(models.SHIPPED["tiny"]))
+    code = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(models.SHIPPED["novice"]))
     code = f"import sys\nsys.modules['countdown_r1'] = None  # not to be had\n{code}\nprint(trainer.state.global_step)"
     settings = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-c", code]

@@ -361,7 +361,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_keeps_what_others_answere
     (damaged / "model.safetensors").write_bytes(b"\0" * 10)
     with pytest.raises(StageError, match="damaged") as raised:
         evaluate(
-            [Candidate("base", "tiny"), Candidate("x", str(damaged))],
+            [Candidate("base", "novice"), Candidate("x", str(damaged))],
             Questions(str(toy_run.dataset), n=2),
             Decoding(max_new_tokens=4),
             tmp_path / "out",
@@ -376,7 +376,18 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_keeps_what_others_answere
 def several(toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The shipped model with four samples a puzzle, by the command line: the folder and what ``--json`` printed."""
     out = tmp_path_factory.mktemp("several") / "out"
-    command = ["evaluate", "tiny", "--dataset", str(toy_dataset), "--limit", "8", "--samples", "4", "--validation", "2"]
+    command = [
+        "evaluate",
+        "novice",
+        "--dataset",
+        str(toy_dataset),
+        "--limit",
+        "8",
+        "--samples",
+        "4",
+        "--validation",
+        "2",
+    ]
     done = CliRunner().invoke(main, [*command, "--max-new-tokens", "100", "--out", str(out), "--json"])
     assert done.exit_code == 0, done.output
     return out, json.loads(done.stdout)
@@ -385,7 +396,7 @@ def several(toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def test_several_samples_give_pass_at_k_and_a_majority(several: tuple[Path, dict[str, Any]]) -> None:
     out, summary = several
     (model,) = summary["models"]
-    lines = records(out, "tiny")
+    lines = records(out, "novice")
     assert [(line["test_id"], line["sample"]) for line in lines] == [
         (n, sample) for n in range(8) for sample in range(4)
     ]
@@ -406,19 +417,19 @@ def test_several_samples_give_pass_at_k_and_a_majority(several: tuple[Path, dict
     assert model["per_puzzle"]["tokens"] == pytest.approx(4 * model["mean_tokens"], abs=0.3)
     assert any(len({line["generation"] for line in group}) > 1 for group in groups)
     assert "pass_at" not in model["greedy"]
-    assert len(records(out, "tiny", "greedy.jsonl")) == 8
-    assert len(records(out, "tiny", "validation.jsonl")) == 8
+    assert len(records(out, "novice", "greedy.jsonl")) == 8
+    assert len(records(out, "novice", "validation.jsonl")) == 8
 
 
 def test_results_are_told_in_text_and_markdown(several: tuple[Path, dict[str, Any]]) -> None:
     out, summary = several
     (model,) = summary["models"]
     log = (out / "logs" / "eval_countdown.log").read_text(encoding="utf-8")
-    assert f"tiny: pass@1 {model['solve_rate']:.1%}, pass@2 " in log
+    assert f"novice: pass@1 {model['solve_rate']:.1%}, pass@2 " in log
     assert "samples 4, greedy True, backend transformers" in log
     page = (out / "evaluation.md").read_text(encoding="utf-8")
     assert "| Model | Solved (pass@1) | pass@2 | pass@4 | Majority | Greedy | Format |" in page
-    assert page.count("\n| tiny |") == 1
+    assert page.count("\n| novice |") == 1
     for title in ("## Level", "## Numbers", "## Language"):
         assert title in page
 
@@ -513,7 +524,7 @@ def test_an_interrupted_evaluation_goes_on_without_asking_again(
 def test_a_checkpoint_without_weights_is_found_before_any_model_is_asked(toy_run: ToyRun, tmp_path: Path) -> None:
     bare = shutil.copytree(toy_run.folder / "checkpoint-1", tmp_path / "checkpoint-1")
     (bare / "model.safetensors").unlink()
-    candidates = [Candidate("base", "tiny"), Candidate("x", str(bare))]
+    candidates = [Candidate("base", "novice"), Candidate("x", str(bare))]
     with pytest.raises(StageError, match=r"has no weights \(\*\.safetensors\)") as raised:
         evaluate(candidates, Questions(str(toy_run.dataset), n=2), DECODING, tmp_path / "out")
     assert "\n" not in str(raised.value)
@@ -533,7 +544,7 @@ def test_a_folder_that_holds_the_model_one_level_down_is_named(toy_run: ToyRun, 
 def test_a_completion_that_cannot_fit_into_the_context_is_refused(toy_dataset: Path, tmp_path: Path) -> None:
     decoding = Decoding(max_new_tokens=2048)
     with pytest.raises(InputError, match=r"the model takes 2048; lower --max-new-tokens to 19\d\d"):
-        evaluate([Candidate("tiny", "tiny")], Questions(str(toy_dataset), n=2), decoding, tmp_path / "out")
+        evaluate([Candidate("novice", "novice")], Questions(str(toy_dataset), n=2), decoding, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -560,7 +571,7 @@ def test_bare_puzzles_are_asked_in_the_shipped_words(tmp_path: Path) -> None:
 )
 def test_a_file_without_puzzles_is_one_line(tmp_path: Path, name: str, text: str, said: str) -> None:
     (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-    command = ["evaluate", "tiny", "--dataset", str(tmp_path / name), "--out", str(tmp_path / "out")]
+    command = ["evaluate", "novice", "--dataset", str(tmp_path / name), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
     assert said in done.output
@@ -571,9 +582,9 @@ def test_a_file_without_puzzles_is_one_line(tmp_path: Path, name: str, text: str
 def test_puzzles_with_one_number_are_asked_like_any_other(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("nums,target\n[7],7\n[9],9\n")
     questions = Questions(str(tmp_path / "one.csv"), n=2, allow_leak=True)
-    summary = evaluate([Candidate("tiny", "tiny")], questions, Decoding(max_new_tokens=6), tmp_path / "out")
+    summary = evaluate([Candidate("novice", "novice")], questions, Decoding(max_new_tokens=6), tmp_path / "out")
     assert rates_of(summary["models"][0]["by_numbers"]).keys() == {"1"}
-    assert [line["nums"] for line in records(tmp_path / "out", "tiny")] == [[7], [9]]
+    assert [line["nums"] for line in records(tmp_path / "out", "novice")] == [[7], [9]]
 
 
 def test_vllm_is_refused_where_it_cannot_run_and_is_not_chosen_by_itself(tmp_path: Path, toy_dataset: Path) -> None:
@@ -581,27 +592,27 @@ def test_vllm_is_refused_where_it_cannot_run_and_is_not_chosen_by_itself(tmp_pat
     assert choose_backend(None) == "transformers"
     with pytest.raises(InputError, match="no backend 'tgi'; it is one of transformers, vllm"):
         choose_backend("tgi")
-    command = ["evaluate", "tiny", "--dataset", str(toy_dataset), "--limit", "2", "--out", str(tmp_path / "out")]
+    command = ["evaluate", "novice", "--dataset", str(toy_dataset), "--limit", "2", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*command, "--backend", "vllm"])
     assert done.exit_code == 1
     assert "use --backend transformers" in done.output
 
 
 def test_the_command_prints_a_table_or_json(toy_dataset: Path, tmp_path: Path) -> None:
-    command = ["evaluate", "tiny", "--dataset", str(toy_dataset), "--limit", "2", "--max-new-tokens", "4"]
+    command = ["evaluate", "novice", "--dataset", str(toy_dataset), "--limit", "2", "--max-new-tokens", "4"]
     done = CliRunner().invoke(main, [*command, "--no-greedy", "--out", str(tmp_path / "one")])
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1] == str(tmp_path / "one")
     assert "95% interval" in done.stdout
-    assert not (tmp_path / "one" / "tiny" / "greedy.jsonl").exists()
+    assert not (tmp_path / "one" / "novice" / "greedy.jsonl").exists()
     as_json = CliRunner().invoke(main, [*command, "--temperature", "0", "--out", str(tmp_path / "two"), "--json"])
     assert as_json.exit_code == 0, as_json.output
     printed = json.loads(as_json.stdout)
     assert printed == json.loads((tmp_path / "two" / "summary.json").read_text())
     assert printed["decoding"]["temperature"] == 0
-    assert not (tmp_path / "two" / "tiny" / "greedy.jsonl").exists()  # they would be the same answers again
+    assert not (tmp_path / "two" / "novice" / "greedy.jsonl").exists()  # they would be the same answers again
 
 
 def test_the_shipped_model_is_a_candidate_by_its_name() -> None:
-    assert candidates_of(["tiny"]) == [Candidate("tiny", "tiny")]
+    assert candidates_of(["novice"]) == [Candidate("novice", "novice")]
     assert models.resolve("tiny").revision is None

@@ -41,7 +41,7 @@ Loaded = tuple[Any, Any]
 
 @pytest.fixture(scope="module")
 def tiny() -> Loaded:
-    return models.load("tiny")
+    return models.load("novice")
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_a_model_without_any_closing_token_writes_to_the_limit(tiny: Loaded, pro
 
 
 def test_a_completion_is_its_tokens_without_the_closing_one() -> None:
-    tokenizer: Any = models.load("tiny")[1]
+    tokenizer: Any = models.load("novice")[1]
     ids = tokenizer("7 + 8", add_special_tokens=False)["input_ids"]
     rows = [[*ids, tokenizer.eos_token_id], ids, [tokenizer.eos_token_id], []]
     made = completions(tokenizer, rows, (tokenizer.eos_token_id,), 2.0)

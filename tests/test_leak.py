@@ -84,7 +84,7 @@ def test_without_its_dataset_a_run_may_have_seen_all_of_split_train(run: Path, t
 
 def test_the_base_of_a_run_was_not_trained_by_it(run: Path, toy_run: ToyRun) -> None:
     assert training_of(run / "base", toy_run.dataset).text == UNKNOWN
-    shutil.copy(models.SHIPPED["tiny"] / "manifest.json", run / "base" / "cold_start.json")
+    shutil.copy(models.SHIPPED["novice"] / "manifest.json", run / "base" / "cold_start.json")
     assert training_of(run / "base", toy_run.dataset).text == BY_RULE
 
 
@@ -107,7 +107,7 @@ def test_runs_that_name_each_other_as_base_end(tmp_path: Path) -> None:
 
 
 def test_the_shipped_model_was_trained_on_split_train() -> None:
-    assert training_of(models.SHIPPED["tiny"], NOWHERE).text == BY_RULE
+    assert training_of(models.SHIPPED["novice"], NOWHERE).text == BY_RULE
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_dataset_that_breaks_the_split_rule_is_refused_for_any_model(toy_run: 
     with pytest.raises(InputError, match=r"12 of 15 puzzles break the split rule: .* build the dataset again"):
         check_leaks({"other": tmp_path}, questions, rows, held_back)
     allowed = Questions(str(broken), allow_leak=True)
-    report = check_leaks({"other": tmp_path, "tiny": models.SHIPPED["tiny"]}, allowed, rows, held_back)
+    report = check_leaks({"other": tmp_path, "tiny": models.SHIPPED["novice"]}, allowed, rows, held_back)
     assert (report["broken_rule"], report["puzzles"], len(report["examples"])) == (12, 12, 3)
     assert report["models"]["tiny"]["leaked"] == 12
     assert report["models"]["other"]["leaked"] == 0
@@ -202,7 +202,7 @@ def test_a_file_of_ones_own_claims_no_split_but_may_hold_what_a_model_of_ours_sa
     rows = rows_of(file, "test", 2)
     assert check_leaks({"other": tmp_path}, Questions(str(file)), rows, [])["puzzles"] == 0
     with pytest.raises(InputError, match=r"2 of 2 puzzles .* tiny learnt from puzzles of split 'train'"):
-        check_leaks({"tiny": models.SHIPPED["tiny"]}, Questions(str(file)), rows, [])
+        check_leaks({"tiny": models.SHIPPED["novice"]}, Questions(str(file)), rows, [])
 
 
 def test_the_command_refuses_a_leak_and_with_the_flag_tells_of_it_everywhere(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from countdown_r1.train.recipe import Evaluate
 from countdown_r1.train.stage import finish_processes
 
 here = PartialState(cpu=True)
-model, tokenizer = models.load("tiny")
+model, tokenizer = models.load("novice")
 rows = select_rows(Questions(sys.argv[1]), "validation", 5)
 settings = Evaluate(validation=5, max_new_tokens=60, batch_size=8, patience=1)
 watch = Patience(settings, tokenizer, rows, Path(sys.argv[2]), whole=True)
@@ -87,7 +87,7 @@ def test_training_stops_early_when_validation_does_not_improve(
         grpo={**(toy_recipe.grpo or {}), "max_steps": 9, "learning_rate": 0.0},
         evaluate=replace(SETTINGS, patience=2, max_new_tokens=4),
     )
-    model, tokenizer = models.load("tiny")
+    model, tokenizer = models.load("novice")
     training = train_rows(str(toy_dataset), ("en", "zh"))
     trainer = run_grpo(recipe, model.train(), tokenizer, training, tmp_path, rows)
     assert trainer.state.global_step == 2
@@ -103,7 +103,7 @@ def test_without_patience_nothing_is_measured(toy_run: ToyRun) -> None:
 
 def started(folder: Path, rows: list[Row], step: int) -> tuple[Patience, TrainerState, TrainerControl, Any]:
     """A callback at the beginning of a run that goes on from ``step``."""
-    model, tokenizer = models.load("tiny")
+    model, tokenizer = models.load("novice")
     watch = Patience(SETTINGS, tokenizer, rows, folder, whole=True)
     state, control = TrainerState(global_step=step), TrainerControl()
     watch.on_train_begin(None, state, control, model=model)
@@ -161,7 +161,7 @@ def test_two_processes_share_the_puzzles_and_stop_together(toy_dataset: Path, tm
 
 
 def test_patience_without_puzzles_or_with_spread_weights_is_refused(rows: list[Row], tmp_path: Path) -> None:
-    tokenizer = models.load("tiny")[1]
+    tokenizer = models.load("novice")[1]
     with pytest.raises(InputError, match="key 'patience': there are no validation puzzles"):
         Patience(SETTINGS, tokenizer, [], tmp_path, whole=True)
     with pytest.raises(InputError, match="key 'patience': FSDP and DeepSpeed"):

@@ -23,7 +23,7 @@ from countdown_r1.train.recipe import ColdStart, Launch, Recipe, Rewards, load_r
 
 @pytest.fixture
 def tiny_copy(tmp_path: Path) -> Path:
-    return shutil.copytree(models.SHIPPED["tiny"], tmp_path / "tiny")
+    return shutil.copytree(models.SHIPPED["novice"], tmp_path / "tiny")
 
 
 def problems(recipe: Recipe) -> str:

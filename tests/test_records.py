@@ -182,9 +182,9 @@ def test_a_completion_of_10_mb_is_saved_read_and_counted_in_seconds(tmp_path: Pa
 
 
 def test_the_hash_of_a_model_is_that_of_what_decides_its_answers(tmp_path: Path) -> None:
-    folder = shutil.copytree(models.SHIPPED["tiny"], tmp_path / "model")
+    folder = shutil.copytree(models.SHIPPED["novice"], tmp_path / "model")
     before = weights_sha256(folder)
-    assert weights_sha256(models.SHIPPED["tiny"]) == before
+    assert weights_sha256(models.SHIPPED["novice"]) == before
     (folder / "README.md").write_text("other words")
     (folder / "manifest.json").unlink()
     assert weights_sha256(folder) == before
@@ -202,7 +202,7 @@ def test_a_file_in_the_hubs_cache_is_hashed_by_its_name(tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
     blobs.mkdir()
     snapshot.mkdir()
-    source = models.SHIPPED["tiny"]
+    source = models.SHIPPED["novice"]
     for path in (source / "model.safetensors", source / "config.json"):
         blob = blobs / manifest.sha256(path)
         shutil.copy(path, blob)

@@ -135,7 +135,7 @@ def test_a_tokenizer_that_keeps_the_text_but_for_spaces_at_the_edges_is_good(
 
 
 def test_the_shipped_tokenizer_is_good() -> None:
-    check(shipped.SHIPPED["tiny"])
+    check(shipped.SHIPPED["novice"])
 
 
 @pytest.mark.parametrize(

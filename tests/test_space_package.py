@@ -108,7 +108,8 @@ def test_the_wheel_is_what_pip_would_build_but_for_the_shipped_weights(tmp_path:
     subprocess.run([*command, str(tmp_path / "pip"), str(source)], check=True)
     theirs = zipfile.ZipFile(next((tmp_path / "pip").glob("*.whl")))
     expected = {name for name in theirs.namelist() if name.startswith("countdown_r1/")}
-    assert code_of(ours) == {name for name in expected if not name.startswith("countdown_r1/train/tiny/")}
+    weights = ("countdown_r1/train/tiny/", "countdown_r1/train/novice/")
+    assert code_of(ours) == {name for name in expected if not name.startswith(weights)}
     assert all(ours.read(name) == theirs.read(name) for name in code_of(ours))
 
 
@@ -146,7 +147,7 @@ from countdown_r1.models import SHIPPED
 from countdown_r1.space.deploy import push_space
 
 ensure_repo(hub, "rehearsal/tiny", "model")
-push_folder(hub, "rehearsal/tiny", "model", SHIPPED["tiny"], message="weights")
+push_folder(hub, "rehearsal/tiny", "model", SHIPPED["novice"], message="weights")
 commits = []
 for _ in range(2):
     push_space("rehearsal/tiny", "rehearsal/demo", hub, echo=lambda line: print(line, file=sys.stderr))

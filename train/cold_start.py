@@ -112,9 +112,7 @@ def _claim(folder: Path, settings: ColdStart) -> Progress:
     return Progress()
 
 
-def _prepared(
-    folder: Path, settings: ColdStart, tables: list[Any]
-) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+def _prepared(folder: Path, settings: ColdStart, tables: list[Any]) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """Model and tokenizer to train: those of an interrupted run, of ``settings.start``, or new ones."""
     saved = folder / _RESUME / "weights.safetensors"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -43,9 +43,7 @@ def choose_rows(
     candidates = rows[: settings.candidates]
     if state.is_main_process and not path.exists():
         right = _right_answers(model, tokenizer, candidates, decoding)
-        kept = [
-            place for place, n in enumerate(right) if settings.lowest <= n / decoding.samples <= settings.highest
-        ]
+        kept = [place for place, n in enumerate(right) if settings.lowest <= n / decoding.samples <= settings.highest]
         counts = dict(sorted(Counter(right).items()))
         found = {"samples": decoding.samples, "puzzles_by_right_answers": counts, "kept": kept}
         path.write_text(json.dumps(found) + "\n", encoding="utf-8")

@@ -93,9 +93,8 @@ class Decoder:
     def _allocate(self, rows: int, columns: int, ends: Collection[int]) -> None:
         """Make room; what was recorded for a smaller cache is forgotten with it."""
         listed = torch.tensor(sorted(ends), device=self.device)
-        if rows <= self.rows and columns <= self.columns:
-            if torch.equal(listed, self.ends):
-                return
+        if rows <= self.rows and columns <= self.columns and torch.equal(listed, self.ends):
+            return
         self.graphs: dict[tuple[int, int, bool], torch.cuda.CUDAGraph] = {}
         self.rows, self.columns, self.ends = max(rows, self.rows), max(columns, self.columns), listed
         self.keys = self.values = torch.empty(0)  # the old ones are let go before the new ones are made

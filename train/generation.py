@@ -126,9 +126,7 @@ def sampler(model: PreTrainedModel) -> Sampler:
     return partial(sample, model)
 
 
-def _sampled(
-    write: Sampler, batch: Sequence[Ask], ends: Collection[int], decoding: Decoding
-) -> list[list[int]] | None:
+def _sampled(write: Sampler, batch: Sequence[Ask], ends: Collection[int], decoding: Decoding) -> list[list[int]] | None:
     """Completions of one batch; None when memory ran out."""
     draws = None if decoding.temperature == 0 else _draws(batch, decoding)
     try:

@@ -102,7 +102,7 @@ def prompt_rows(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenize
     )
 
 
-def run_grpo(
+def run_grpo(  # noqa: PLR0913, PLR0917
     recipe: Recipe,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -45,7 +45,7 @@ class Start:
     forwarded: Sequence[str] = ()
 
 
-def run_training(  # noqa: PLR0913
+def run_training(
     recipe: Recipe,
     dataset: str,
     out: Path,
@@ -61,8 +61,8 @@ def run_training(  # noqa: PLR0913
     """Run ``recipe`` as its ``launch`` section says; with ``dry_run`` only print what would start.
 
     A process that a launcher started trains, with ``callbacks`` beside the trainer's own; ``forwarded`` are options
-    of the command line that the processes of this machine get too. Raises ``TrainingError`` when there are not as many of them as the
-    recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
+    of the command line that the processes of this machine get too. Raises ``TrainingError`` when there are not as
+    many of them as the recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
     """
     if "LOCAL_RANK" in os.environ:
         _work(recipe, dataset, out, overwrite, command, callbacks)
@@ -90,9 +90,7 @@ def _here(start: Start) -> None:
     train(start.recipe, start.dataset, start.out, **began)
 
 
-def _work(
-    recipe: Recipe, dataset: str, out: Path, overwrite: bool, command: str, callbacks: Sequence[Any]
-) -> None:
+def _work(recipe: Recipe, dataset: str, out: Path, overwrite: bool, command: str, callbacks: Sequence[Any]) -> None:
     """Train as one of several processes; a stop that the starting process knows of is no failure."""
     _check_processes(recipe, int(os.environ["WORLD_SIZE"]))
     from .stage import finish_processes, train

@@ -54,7 +54,8 @@ class TraceRows(IterableDataset[Batch]):
     """An endless stream of batches: ``input_ids``, ``labels`` and ``positions``, each (batch_rows, row_tokens).
 
     Prompts and padding carry no loss. Each worker has a stream of its own, decided by the seed, ``sitting`` and its
-    number, so that a second sitting does not see the first one's samples again. Raises ``InputError`` when samples do not fit into a row, since the stream would never yield one.
+    number, so that a second sitting does not see the first one's samples again. Raises ``InputError`` when samples do
+    not fit into a row, since the stream would never yield one.
     """
 
     def __init__(

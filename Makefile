@@ -9,13 +9,14 @@ PORT ?= 7860
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint clean
+.PHONY: help demo tiny-model test stress lint clean
 
 help:
 	@echo "make demo          build a dataset, train, evaluate, publish to a rehearsal Hub, serve http://127.0.0.1:$(PORT)"
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
 	@echo "make stress        the long bars: hundreds of killed publications against a Hub that fails on purpose"
+	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/ (15 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
 
@@ -28,6 +29,15 @@ test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
 stress: $(VENV)/installed
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 16
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode xet --jobs 16
+
+# On a machine whose own environment has a GPU build of torch: make tiny-model BIN=$$(dirname $$(command -v python3))
+tiny-model:
+	$(BIN)/python3 -m countdown_r1 train tiny-cold-start --out outputs/tiny-cold-start/model
+	$(BIN)/python3 -m countdown_r1 build-dataset --rows 40000 --numbers 4 --out outputs/tiny-grpo/dataset
+	$(BIN)/python3 -m countdown_r1 train tiny-grpo --dataset outputs/tiny-grpo/dataset --out outputs/tiny-grpo/model
+	$(BIN)/python3 benchmarks/tiny_answers.py --out outputs/tiny-answers cold=outputs/tiny-cold-start/model \
+		grpo=outputs/tiny-grpo/model
+	$(BIN)/python3 benchmarks/tiny_report.py outputs/tiny-answers --out outputs/tiny-answers/summary.json
 
 lint: $(VENV)/installed
 	@mkdir -p build/types && ln -sfn ../.. build/types/countdown_r1

@@ -35,7 +35,7 @@ Rows = list[list[int]]
 def main() -> None:
     options = arguments()
     model, tokenizer = models.load(options.model)
-    model = model.to(torch.bfloat16) if model.device.type == "cuda" else model
+    model = model.bfloat16() if model.device.type == "cuda" else model
     puzzles = as_puzzles(generate(options.completions // 8, Wish((4,), splits=("validation",)), seed=7))
     puzzles = [puzzle for puzzle in puzzles for _ in range(8)]
     prompts = encode(tokenizer, [chatml(load_template("en"), puzzle) for puzzle in puzzles])

@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from countdown_r1 import models
 from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import chatml, load_template
@@ -38,7 +36,7 @@ def main() -> None:
         label, _, folder = named.partition("=")
         began, tokens, right = time.monotonic(), 0, {}
         model, tokenizer = models.load(folder)
-        model = model.to(torch.bfloat16) if model.device.type == "cuda" else model
+        model = model.bfloat16() if model.device.type == "cuda" else model
         with gzip.open(options.out / f"{label}.jsonl.gz", "wt", encoding="utf-8") as file:
             for answer in answers(options, model, tokenizer):
                 file.write(json.dumps(answer, ensure_ascii=False) + "\n")

@@ -115,24 +115,20 @@ def _claim(folder: Path, settings: ColdStart) -> Progress:
 def _prepared(folder: Path, settings: ColdStart, tables: list[Any]) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """Model and tokenizer to train: those of an interrupted run, of ``settings.start``, or new ones."""
     saved = folder / _RESUME / "weights.safetensors"
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if saved.exists():
-        tokenizer = AutoTokenizer.from_pretrained(folder / _RESUME)
-    elif settings.start:
-        begun = models.local_folder(models.resolve(settings.start))
-        tokenizer = AutoTokenizer.from_pretrained(begun)
+    begun = models.local_folder(models.resolve(settings.start)) if settings.start else None
+    tokenizer: Any
+    if saved.exists() or begun:
+        tokenizer = AutoTokenizer.from_pretrained(folder / _RESUME if saved.exists() else begun)
     else:
         texts = islice(write_samples(settings, tables, Random(settings.seed)), TOKENIZER_TEXTS)
         tokenizer = train_tokenizer(("".join(pair) for pair in texts), settings.vocab_size)
-    if settings.start and not saved.exists():
-        model = AutoModelForCausalLM.from_pretrained(begun, dtype=torch.float32)
-    else:
-        model = build_model(settings, tokenizer)
+    model: Any = AutoModelForCausalLM.from_pretrained(begun, dtype=torch.float32) if begun else None
+    model = model or build_model(settings, tokenizer)
     if saved.exists():
         model.load_state_dict(load_file(saved), strict=False)  # tied weights are saved once
         model.tie_weights()
     tokenizer.save_pretrained(folder / _RESUME)
-    return model.to(device), tokenizer
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 
 def build_model(settings: ColdStart, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:

@@ -270,8 +270,8 @@ def evaluate(
 ) -> None:
     """Ask every MODEL the same held-out puzzles; the first one is the base of the comparison.
 
-    MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, or `tiny` or `novice`. An
-    interrupted evaluation goes on where it stopped when the same command is given again.
+    MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, `tiny` or `novice`.
+    An interrupted evaluation goes on where it stopped when the same command is given again.
     """
     connect_if_remote(" ".join((dataset, *models)), hub_name)
     from .train import evaluate as stage

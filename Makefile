@@ -15,7 +15,7 @@ help:
 	@echo "make demo          build a dataset, train, evaluate, publish to a rehearsal Hub, serve http://127.0.0.1:$(PORT)"
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
-	@echo "make stress        the long bars: hundreds of killed publications against a Hub that fails on purpose"
+	@echo "make stress        the long bars: sharded and SLURM runs, kill -9, hundreds of killed publications"
 	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/ (15 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
@@ -24,9 +24,10 @@ demo: $(VENV)/installed
 	@$(BIN)/countdown-r1 run demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not stress'
 
-stress: $(VENV)/installed
+stress: $(VENV)/installed $(VENV)/sharded
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m stress
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 16
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode xet --jobs 16
 

@@ -52,8 +52,8 @@ def test_the_facts_say_what_an_update_is_made_of() -> None:
     }
     text = inspect(Recipe("x", grpo=grpo)).to_text()
     assert "ok       12 completions an update = 2 puzzles x 6, on 1 process(es)" in text
-    assert "base tiny: 3.3 M parameters" in text
-    assert "+ 100 new ones, the model takes 2048" in text
+    assert "base tiny: 9.9 M parameters" in text
+    assert "+ 100 new ones, the model takes 2560" in text
     assert "reward equation_reward" in text
     assert "GiB of disk free" in text
 

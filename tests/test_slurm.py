@@ -21,6 +21,8 @@ from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Recipe, recipe_text
 from countdown_r1.train.slurm import sbatch_script, submit
 
+pytestmark = pytest.mark.stress
+
 HERE = Path(__file__).parent
 SLURM = Slurm(gpu_gres=None, cpus_per_task=1, hours=0.2)
 

@@ -15,7 +15,7 @@ from countdown_r1.build_dataset.prompt import LANGUAGES, chatml, load_template, 
 from countdown_r1.game.answer import ANSWER, END_ANSWER, END_THINK, THINK, parse
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.models import SHIPPED
-from countdown_r1.train.cold_start import draw_puzzles, write_samples
+from countdown_r1.train.packing import draw_puzzles, write_samples
 from countdown_r1.train.recipe import SMALLEST_VOCABULARY, ColdStart
 from countdown_r1.train.tokenizer import END, PAD, START, train_tokenizer
 
@@ -48,7 +48,7 @@ def saved(fresh: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def shipped() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(SHIPPED["tiny"])
+    return AutoTokenizer.from_pretrained(SHIPPED["novice"])
 
 
 @settings(max_examples=150, deadline=None)
@@ -129,7 +129,7 @@ def test_the_chat_template_renders_the_chatml_prompt_of_the_dataset(
 
 
 def test_a_tokenizer_without_a_chat_template_gets_plain_paragraphs(saved: PreTrainedTokenizerBase) -> None:
-    plain = AutoTokenizer.from_pretrained(SHIPPED["tiny"])
+    plain = AutoTokenizer.from_pretrained(SHIPPED["novice"])
     plain.chat_template = None
     text = render(plain, [{"role": "system", "content": "be brief"}, {"role": "user", "content": "add"}], "so <think>")
     assert text == "be brief\n\nadd\n\nso <think>"
@@ -139,7 +139,7 @@ def test_the_vocabulary_has_the_size_asked_for_and_fits_the_shipped_weights(
     fresh: PreTrainedTokenizerBase, shipped: PreTrainedTokenizerBase
 ) -> None:
     assert len(fresh) == SETTINGS.vocab_size
-    assert len(shipped) <= LlamaConfig.from_pretrained(Path(SHIPPED["tiny"])).vocab_size
+    assert len(shipped) <= LlamaConfig.from_pretrained(Path(SHIPPED["novice"])).vocab_size
 
 
 def test_the_smallest_vocabulary_spells_everything_in_bytes() -> None:

@@ -396,10 +396,13 @@ COLD = ColdStart(
     hidden_size=32,
     intermediate_size=64,
     layers=1,
-    heads=2,
-    row_tokens=512,
+    heads=4,
+    kv_heads=2,
+    max_positions=256,
+    row_tokens=768,
     batch_rows=2,
     steps=3,
+    check_puzzles=2,
     workers=0,
 )
 
@@ -415,7 +418,7 @@ def cold_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path) -> None:
-    assert {path.name for path in cold_folder.iterdir()} == MODEL_FILES | {"manifest.json"}
+    assert {path.name for path in cold_folder.iterdir()} == MODEL_FILES | {"manifest.json", cold.METRICS}
     assert {tensor.dtype for tensor in weights(cold_folder).values()} == {torch.bfloat16}
     model, tokenizer = models.load(str(cold_folder))
     written = model.generate(**tokenizer("55 + 36", return_tensors="pt"), max_new_tokens=4)  # pyright: ignore[reportCallIssue]
@@ -426,7 +429,7 @@ def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path)
 def test_a_cold_starts_manifest_says_what_was_trained(cold_folder: Path) -> None:
     record = manifest.read(cold_folder)
     assert (record.stage, record.seed, record.command) == ("cold_start", 0, "countdown-r1 train cold")
-    assert record.results["tokens"] == 3 * 2 * 512
+    assert record.results["tokens"] == 3 * 2 * 768
     assert record.results["parameters"] == sum(tensor.numel() for tensor in weights(cold_folder).values())
     assert 0 < record.results["train_loss"] < 7
     assert manifest.damaged_files(cold_folder) == []
@@ -452,26 +455,61 @@ def test_one_recipe_may_hold_the_cold_start_and_grpo(
     assert json.loads((tmp_path / "model" / "config.json").read_text())["hidden_size"] == 32
 
 
-def test_prompts_carry_no_loss_in_a_cold_start_and_rows_have_one_length(cold_folder: Path) -> None:
-    tokenizer: Any = models.load(str(cold_folder))[1]
-    rows = iter(cold.TraceRows(COLD, tokenizer, cold.draw_puzzles(COLD)))
-    for _ in range(20):
-        row = next(rows)
-        assert row["input_ids"].shape == row["labels"].shape == (512,)
-        learnt = row["labels"] != cold.IGNORED
-        assert torch.equal(row["labels"][learnt], row["input_ids"][learnt])
-        text = str(tokenizer.decode(row["labels"][learnt]))
-        assert "<|im_start|>" not in text
-        assert text.endswith("</answer><|im_end|>")
-        ends = int((row["labels"] == tokenizer.eos_token_id).sum())
-        assert ends == str(tokenizer.decode(row["input_ids"])).count("<|im_start|>assistant")
+def test_a_cold_start_records_held_out_loss_and_solve_rate(cold_folder: Path) -> None:
+    (line,) = [json.loads(text) for text in (cold_folder / cold.METRICS).read_text().splitlines()]
+    assert (line["steps"], line["tokens"]) == (3, 3 * 2 * 768)
+    assert 0 < line["held_out_loss"] < 7
+    assert 0 <= line["solved_3"] <= 1
+    assert manifest.read(cold_folder).results["held_out_loss"] == line["held_out_loss"]
 
 
-def test_rows_too_short_for_any_sample_are_refused_instead_of_waited_for(cold_folder: Path) -> None:
-    tokenizer: Any = models.load(str(cold_folder))[1]
-    settings = replace(COLD, row_tokens=16)
-    with pytest.raises(InputError, match="row_tokens"):
-        next(iter(cold.TraceRows(settings, tokenizer, cold.draw_puzzles(settings))))
+@pytest.fixture(scope="module")
+def sat_once(cold_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT of a cold start whose first sitting ended after one step; it starts from ``cold_folder``'s weights."""
+    out = tmp_path_factory.mktemp("sitting") / "model"
+    with pytest.raises(StageError, match="run it again"):
+        cold.cold_start(replace(COLD, start=str(cold_folder), sitting_minutes=1e-9), out)
+    return out
+
+
+def test_a_cold_start_goes_on_where_a_sitting_ended(sat_once: Path, cold_folder: Path, tmp_path: Path) -> None:
+    partial = shutil.copytree(sat_once.with_name("model.partial"), tmp_path / "model.partial")
+    assert not sat_once.exists()
+    assert json.loads((partial / "resume" / "progress.json").read_text())["steps"] == 1
+    written = cold.cold_start(replace(COLD, start=str(cold_folder)), tmp_path / "model")
+    assert (written.results["steps"], written.results["tokens"]) == (3, 3 * 2 * 768)
+    assert {path.name for path in (tmp_path / "model").iterdir()} == MODEL_FILES | {"manifest.json", cold.METRICS}
+    lines = [json.loads(text) for text in (tmp_path / "model" / cold.METRICS).read_text().splitlines()]
+    assert [(line["steps"], line["sittings"]) for line in lines] == [(1, 0), (3, 1)]
+    assert manifest.damaged_files(tmp_path / "model") == []
+    assert not partial.exists()
+
+
+def test_a_sitting_goes_on_from_the_very_weights_the_last_one_left(
+    sat_once: Path, cold_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sat_once.with_name("model.partial"), tmp_path / "model.partial")
+    left = load_file(tmp_path / "model.partial" / "resume" / "weights.safetensors")
+    cold.cold_start(replace(COLD, start=str(cold_folder)), tmp_path / "model")
+    resumed = weights(tmp_path / "model")
+    for name, begun in left.items():  # two steps of the warm-up move no weight far
+        assert (resumed[name].float() - begun).abs().max() < 0.01
+
+
+def test_other_settings_do_not_go_on_where_a_sitting_ended(sat_once: Path, cold_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(sat_once.with_name("model.partial"), tmp_path / "model.partial")
+    written = cold.cold_start(replace(COLD, start=str(cold_folder), steps=1, seed=5), tmp_path / "model")
+    assert written.results["steps"] == 1
+    assert len((tmp_path / "model" / cold.METRICS).read_text().splitlines()) == 1
+
+
+def test_a_cold_start_goes_on_from_given_weights_and_keeps_their_tokenizer(cold_folder: Path, tmp_path: Path) -> None:
+    settings = replace(COLD, start=str(cold_folder), steps=1, seed=4)
+    cold.cold_start(settings, tmp_path / "on")
+    assert (tmp_path / "on" / "tokenizer.json").read_bytes() == (cold_folder / "tokenizer.json").read_bytes()
+    begun, after = weights(cold_folder), weights(tmp_path / "on")
+    assert differ(begun, after)
+    assert all((begun[name].float() - after[name].float()).abs().max() < 0.01 for name in begun)
 
 
 def test_a_cold_start_does_not_overwrite_unless_asked(cold_folder: Path) -> None:

@@ -198,9 +198,12 @@ class _Trainer:
                 bar.n = min(100, round(100 * progress.share(settings)))
                 bar.set_postfix(loss=f"{self.loss:.3f}", refresh=False)
                 bar.update(0)
-                if settings.sitting_minutes and time.monotonic() - sat >= 60 * settings.sitting_minutes:
+                rested = settings.sitting_minutes and time.monotonic() - sat >= 60 * settings.sitting_minutes
+                if rested and progress.share(settings) < 1:
                     self._check()
-                    raise StageError(f"{progress.share(settings):.0%} done in this sitting; run it again to go on")
+                    raise StageError(
+                        f"{progress.share(settings):.0%} of the cold start is done; run the same command again to go on"
+                    )
         self._check()
 
     def _step(self, batch: Batch, step: int) -> Tensor:

@@ -171,24 +171,24 @@ def search(puzzle: Puzzle, rng: Random, habits: Habits) -> Iterator[Step]:
     if len(items) < 2:
         raise ValueError(f"nothing to try for {puzzle}")
     hint = math.exp(rng.uniform(*map(math.log, habits.hint)))
-    closest: Item | None = None
-    for step in _explore(items, puzzle.target, (), _Chance(rng, habits, hint), top=True):
+    made: list[Item] = []
+    for step in _explore(items, puzzle.target, (), _Chance(rng, habits, hint, made), top=True):
         yield step
         if step.kind != "try" or step.item is None:
             continue
         if step.item.value == puzzle.target:
             return
-        if closest is None or abs(step.item.value - puzzle.target) < abs(closest.value - puzzle.target):
-            closest = step.item
-    yield Step("stop", closest)
+        made.append(step.item)
+    yield Step("stop", min(made, key=lambda item: abs(item.value - puzzle.target)))
 
 
 class _Chance(NamedTuple):
-    """What decides a search: random numbers, habits, and this trace's hint."""
+    """What decides a search: random numbers, habits, this trace's hint, and what whole outcomes there were so far."""
 
     rng: Random
     habits: Habits
     hint: float
+    made: list[Item]
 
     def ordered(self, moves: Sequence[_Move]) -> list[_Move]:
         """``moves`` in a random order in which heavier ones tend to come first (Efraimidis and Spirakis, 2006)."""
@@ -207,7 +207,7 @@ def _explore(
     for number, move in enumerate(moves):
         if number and not mendable and rng.random() >= habits.patience:
             return
-        if number and top and rng.random() < habits.stop_chance:
+        if number and top and rng.random() < habits.stop_chance and chance.made:
             return
         turn = number > 0 and top and rng.random() < habits.reflect_chance
         yield move.step._replace(turn=True) if turn else move.step

@@ -157,9 +157,9 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
     if state.is_main_process and not (folder / "base").exists():
         model, tokenizer = models.load(recipe.base)
         save_model(model, tokenizer, folder / "base.writing")
-        record = Path(source.path_or_id) / manifest.FILE_NAME
-        if record.exists() and manifest.read(record.parent).stage == "cold_start":
-            shutil.copy(record, folder / "base.writing" / "cold_start.json")
+        record, kept = (Path(source.path_or_id) / name for name in (manifest.FILE_NAME, "cold_start.json"))
+        if kept.exists() or (record.exists() and manifest.read(record.parent).stage == "cold_start"):
+            shutil.copy(kept if kept.exists() else record, folder / "base.writing" / "cold_start.json")
         (folder / "base.writing").rename(folder / "base")
     state.wait_for_everyone()
     return str(folder / "base")

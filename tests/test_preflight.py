@@ -75,7 +75,7 @@ def test_the_batches_of_all_processes_count() -> None:
         (Recipe("x", grpo={"num_generations": 1}), "at least 2 generations"),
         (Recipe("x", grpo={}, rewards=Rewards(("equation",))), "no reward 'equation'"),
         (Recipe("x", grpo={}, base="no-such-model"), "no model 'no-such-model'"),
-        (Recipe("x", grpo={"max_completion_length": 4000}), "the model takes 2048: lower max_completion_length"),
+        (Recipe("x", grpo={"max_completion_length": 4000}), "the model takes 2560: lower max_completion_length"),
     ],
 )
 def test_a_problem_is_named_with_its_fix(recipe: Recipe, said: str) -> None:

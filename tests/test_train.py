@@ -467,7 +467,7 @@ def test_a_cold_start_records_held_out_loss_and_solve_rate(cold_folder: Path) ->
 def sat_once(cold_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """OUT of a cold start whose first sitting ended after one step; it starts from ``cold_folder``'s weights."""
     out = tmp_path_factory.mktemp("sitting") / "model"
-    with pytest.raises(StageError, match="run it again"):
+    with pytest.raises(StageError, match="run the same command again"):
         cold.cold_start(replace(COLD, start=str(cold_folder), sitting_minutes=1e-9), out)
     return out
 

@@ -148,6 +148,15 @@ def test_the_puzzle_of_television_says_what_is_possible(page: Page) -> None:
     page.click("#exact")
     expect(page.locator("#facts")).to_contain_text("6 really different solutions (needs ÷)")
     expect(page.locator("#facts")).to_contain_text("of the targets from 100 to 999")
+    page.click("#solve")
+    expect(page.locator("#warning")).to_contain_text("learn from puzzles of 3 or 4 numbers up to 99")
+    expect(page.locator("#verdict .verdict, #verdict .notice")).to_be_visible()
+
+
+def test_a_puzzle_that_needs_a_fraction_is_named_as_beyond_the_training(page: Page) -> None:
+    solve(page, "3 3 8 8", "24")
+    expect(page.locator("#warning")).to_contain_text("goes through a fraction")
+    expect(page.locator("#facts")).to_contain_text("8 ÷ (3 − 8 ÷ 3) = 24")
 
 
 def test_an_unsolvable_puzzle_is_named_as_such_and_tried_all_the_same(page: Page) -> None:
@@ -347,6 +356,7 @@ def test_the_story_shows_measured_curves_and_replays_recorded_thoughts(page: Pag
     story = json.loads((ROOT / "space" / "story.json").read_text(encoding="utf-8"))
     expect(page.locator("#story .chart svg")).to_have_count(3)
     expect(page.locator("#story table")).to_contain_text(f"{story['models'][-1]['solve_rate']:.1%}")
+    expect(page.locator("#story .counts li")).to_have_count(len(story["aha_counts"]))
     expect(page.locator("#puzzle")).to_be_hidden()
     expect(page.locator("#replay-thought .attempt").first).to_be_visible()
     wanted = len(story["replay"][0]["thoughts"]) - 1
@@ -355,6 +365,23 @@ def test_the_story_shows_measured_curves_and_replays_recorded_thoughts(page: Pag
     page.click("#replay-play")
     expect(page.locator("#replay-thought .caret")).to_be_visible()
     expect(page.locator("#replay-verdict .verdict.right")).to_be_visible()
+
+
+def test_a_slider_over_the_steps_shows_what_was_written_in_each_as_it_was_logged(page: Page) -> None:
+    page.get_by_role("tab", name=EN["tab.story"]).click()
+    steps = json.loads((ROOT / "space" / "story.json").read_text(encoding="utf-8"))["written"]["steps"]
+    for step, place in ((steps[0], 0), (steps[-1], 1)):
+        page.locator("#tape-step input[type=number]").fill(str(step["step"]))
+        page.locator("#tape-step input[type=number]").press("Enter")
+        page.locator("#tape-place label").nth(place).click()
+        one = step["completions"][place]
+        posed = f"{' '.join(map(str, one['nums']))} → {one['target']}"
+        expect(page.locator("#tape-thought .posed")).to_have_text(posed)
+        first_line = one["completion"].strip().splitlines()[0]
+        expect(page.locator("#tape-thought .said").first).to_contain_text(first_line)
+    page.click("#tape-play")
+    expect(page.locator("#tape-thought .caret")).to_be_visible()
+    expect(page.locator("#tape-verdict .verdict")).to_be_visible()
 
 
 def test_every_control_has_a_name_and_can_be_reached_by_keyboard(page: Page) -> None:

@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not stress'
 
-stress: $(VENV)/installed $(VENV)/sharded
+stress: $(VENV)/installed $(VENV)/sharded $(VENV)/vllm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m stress
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 16
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode xet --jobs 16
@@ -65,6 +65,10 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 $(VENV)/sharded: constraints/sharded.txt $(VENV)/installed
 	@DS_BUILD_OPS=0 $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
 		--upgrade --target $@ -r constraints/sharded.txt
+	@touch $@
+
+$(VENV)/vllm: constraints/vllm.txt $(VENV)/installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --upgrade --target $@ -r constraints/vllm.txt
 	@touch $@
 
 $(VENV)/browser: $(VENV)/installed

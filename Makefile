@@ -16,7 +16,7 @@ help:
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
 	@echo "make stress        the long bars: sharded and SLURM runs, kill -9, hundreds of killed publications"
-	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/ (15 minutes)"
+	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/tiny (15 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
 
@@ -33,12 +33,7 @@ stress: $(VENV)/installed $(VENV)/sharded $(VENV)/vllm
 
 # On a machine whose own environment has a GPU build of torch: make tiny-model BIN=$$(dirname $$(command -v python3))
 tiny-model:
-	$(BIN)/python3 -m countdown_r1 train tiny-cold-start --out outputs/tiny-cold-start/model
-	$(BIN)/python3 -m countdown_r1 build-dataset --rows 40000 --numbers 4 --out outputs/tiny-grpo/dataset
-	$(BIN)/python3 -m countdown_r1 train tiny-grpo --dataset outputs/tiny-grpo/dataset --out outputs/tiny-grpo/model
-	$(BIN)/python3 benchmarks/tiny_answers.py --out outputs/tiny-answers cold=outputs/tiny-cold-start/model \
-		grpo=outputs/tiny-grpo/model
-	$(BIN)/python3 benchmarks/tiny_report.py outputs/tiny-answers --out outputs/tiny-answers/summary.json
+	$(MAKE) -f benchmarks/tiny.mk shipped record PYTHON=$(BIN)/python3
 
 lint: $(VENV)/installed
 	@mkdir -p build/types && ln -sfn ../.. build/types/countdown_r1

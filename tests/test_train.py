@@ -426,6 +426,15 @@ def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path)
     assert model.config.use_cache
 
 
+def test_a_cold_start_by_command_needs_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "TOKENIZER_TEXTS", 300)
+    recipe = tmp_path / "cold.yaml"
+    recipe.write_text(recipe_text(Recipe("cold", cold_start=replace(COLD, steps=1))))
+    done = CliRunner().invoke(main, ["train", str(recipe), "--out", str(tmp_path / "model")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
 def test_a_cold_starts_manifest_says_what_was_trained(cold_folder: Path) -> None:
     record = manifest.read(cold_folder)
     assert (record.stage, record.seed, record.command) == ("cold_start", 0, "countdown-r1 train cold")

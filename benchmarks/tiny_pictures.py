@@ -69,9 +69,7 @@ def _by_level(axis: Axes, models: Mapping[str, Any], decoding: str) -> None:
             low, high = part["interval"]
             spread = [[max(0.0, part["solved"] - low)], [max(0.0, high - part["solved"])]]
             x = level + (place - (len(models) - 1) / 2) * width
-            axis.bar(
-                x, part["solved"], width * 0.92, color=COLOURS[label], label=NAMES[label] if level == 0 else None
-            )
+            axis.bar(x, part["solved"], width * 0.92, color=COLOURS[label], label=NAMES[label] if level == 0 else None)
             axis.errorbar(x, part["solved"], yerr=spread, color="#333333", capsize=2, linewidth=0.8)
             labels[level] = f"{said}\nn={part['n']}"
     axis.set_xticks(list(labels), list(labels.values()), fontsize=8)

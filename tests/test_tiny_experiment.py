@@ -15,14 +15,15 @@ from countdown_r1 import manifest, models
 pytestmark = pytest.mark.stress
 
 ROOT = Path(__file__).parents[1]
-COLD: dict[str, object] = {"puzzles": 200, "hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 4, "kv_heads": 2}
+Settings = dict[str, object]
+COLD: Settings = {"puzzles": 200, "hidden_size": 32, "intermediate_size": 64, "layers": 1, "heads": 4, "kv_heads": 2}
 COLD |= {"minutes": 0.05, "batch_rows": 2, "check_puzzles": 2, "workers": 0}
-GRPO: dict[str, object] = {"grpo.max_steps": 2, "grpo.save_steps": 1, "grpo.per_device_train_batch_size": 4, "curriculum.candidates": 8}
+GRPO: Settings = {"grpo.max_steps": 2, "grpo.save_steps": 1, "grpo.per_device_train_batch_size": 4}
 GRPO |= {"grpo.gradient_accumulation_steps": 1, "grpo.num_generations": 2, "grpo.max_completion_length": 16}
-GRPO |= {"curriculum.lowest": 0.0, "curriculum.samples": 1}
+GRPO |= {"curriculum.lowest": 0.0, "curriculum.samples": 1, "curriculum.candidates": 8}
 
 
-def options(settings: dict[str, object], section: str = "") -> str:
+def options(settings: Settings, section: str = "") -> str:
     return " ".join(f"--set {section}{key}={value}" for key, value in settings.items())
 
 

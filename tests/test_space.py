@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from countdown_r1.game.solver import easiest_solution, level
 from countdown_r1.game.split import split_of
+from countdown_r1.space.limits import OPTIONAL, REQUIRED
 from countdown_r1.space.puzzles import read_puzzle
 from countdown_r1.space.words import WORDS
 
@@ -548,6 +549,12 @@ def test_new_puzzles_by_api_are_solvable_held_out_and_of_the_wanted_level(client
 
 def test_the_api_has_documented_types_and_the_pages_own_handlers_are_not_part_of_it(client: Client) -> None:
     endpoints: Any = client.view_api(return_format="dict")
+    for name, optional in OPTIONAL.items():
+        told = endpoints["named_endpoints"][f"/{name}"]["parameters"]
+        assert [one["parameter_name"] for one in told] == [*REQUIRED[name], *optional]
+        assert {
+            one["parameter_name"]: one["parameter_default"] for one in told if one["parameter_has_default"]
+        } == optional
     assert sorted(endpoints["named_endpoints"]) == ["/check", "/new_puzzle", "/solve"]
     assert endpoints["unnamed_endpoints"] == {}
     arguments = endpoints["named_endpoints"]["/solve"]["parameters"]
@@ -572,6 +579,17 @@ def test_plain_http_calls_work_as_curl_makes_them(address: str) -> None:
     assert "event: complete" in text and '"solved": true' in text
 
 
+def test_a_thought_streams_to_curl_in_two_calls(address: str) -> None:
+    call = f"{address}gradio_api/call/solve"
+    body = ["-H", "Content-Type: application/json", "-d", json.dumps({"data": ["55 36 7 19", 65]})]
+    asked = subprocess.run(["curl", "-s", call, *body], capture_output=True, text=True, check=True)
+    event = json.loads(asked.stdout)["event_id"]
+    told = subprocess.run(["curl", "-sN", f"{call}/{event}"], capture_output=True, text=True, check=True).stdout
+    assert told.count("event: generating") >= 1 and "event: complete" in told
+    updates = [json.loads(line.removeprefix("data: ")) for line in told.splitlines() if line.startswith("data: [")]
+    assert updates[-1][0]["solved"] is True and updates[-1][0]["answer"] == TOY["ANSWER"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -585,8 +603,11 @@ def test_plain_http_calls_work_as_curl_makes_them(address: str) -> None:
     ],
 )
 def test_bodies_that_are_nonsense_leave_the_server_up(address: str, client: Client, body: bytes) -> None:
-    for name in ("solve", "check", "new_puzzle"):
-        assert post(address, f"gradio_api/call/{name}", body)[0] in (200, 400, 404, 422, 500)
+    for name in ("solve", "check"):
+        status, answer = post(address, f"gradio_api/call/{name}", body)
+        assert status == 422 and f"/{name} takes " in json.loads(answer)["error"]
+    assert post(address, "gradio_api/call/new_puzzle", body)[0] in (200, 422)
+    assert post(address, "gradio_api/queue/join", body)[0] in (400, 422, 500)
     assert client.predict("1 2", 3, "1 + 2", api_name="/check")["solved"]
 
 

@@ -16,6 +16,7 @@ from .stream import Piece
 FRAME_SECONDS = 0.06
 _LOOK_SECONDS, _LOOKS_A_FRAME = 0.05, 20  # a place in line is looked at often, and told when it changes or each second
 _GIVEN_UP_AFTER_SECONDS = 30.0
+_LONG_CHARS, _MOST_TIMES = 2_000, 4.0
 Frames = AsyncGenerator[list[Piece], None]
 Make = Callable[[Event], Iterator[Piece]]
 """Makes a stream that ends, with a verdict, once the event is set."""
@@ -78,24 +79,32 @@ class Thinking:
 async def frames(thoughts: Sequence[Thinking], every_seconds: float = FRAME_SECONDS) -> Frames:
     """What the thoughts, side by side, have come to, whenever there is something new; always their ends.
 
-    Leaving early ends them.
+    What is long takes long to paint, in the time of the model that writes it, so it is shown less often. Leaving early
+    ends the thoughts.
     """
     shown: list[Piece | None] = []
+    over, told = False, 0.0
     try:
         for thought in thoughts:
             thought.start()
-        over = False
         while not over:
             await asyncio.sleep(every_seconds)
             reads = [thought.read() for thought in thoughts]
             over = all(end for _, end in reads)
             now = [piece for piece, _ in reads]
-            if now != shown and any(now):
-                shown = now
+            due = over or time.monotonic() - told >= every_seconds * _times(now)
+            if due and now != shown and any(now):
+                shown, told = now, time.monotonic()
                 yield [piece or Piece("", 0, 0.0) for piece in now]
     finally:
         for thought in thoughts:
             thought.close()
+
+
+def _times(pieces: Sequence[Piece | None]) -> float:
+    """How many times rarer than short thoughts these are shown."""
+    longest = max((len(piece.completion) for piece in pieces if piece), default=0)
+    return min(1 + longest / _LONG_CHARS, _MOST_TIMES)
 
 
 async def in_turn(

@@ -99,6 +99,24 @@ def test_frames_grow_and_end_with_the_last_piece() -> None:
     assert isinstance(pieces, list) and 3 < len(pieces) < 30 and pieces[-1].completion == "end"
 
 
+def test_a_long_thought_is_shown_less_often_and_its_end_at_once() -> None:
+    def lengths(size: int) -> list[int]:
+        def write(_: Event) -> Iterator[Piece]:
+            for number in range(60):
+                time.sleep(0.01)
+                yield Piece("x" * size + "y" * number, number, 0.0)
+
+        async def read() -> list[int]:
+            return [len(pieces[0].completion) async for pieces in frames([Thinking(write)], 0.02)]
+
+        counted: object = run(read())
+        assert isinstance(counted, list)
+        return counted
+
+    short, long = lengths(10), lengths(100_000)
+    assert long[-1] == 100_059 and 2 <= len(long) < len(short) / 2
+
+
 def test_a_stopped_thought_still_has_its_last_piece() -> None:
     async def read() -> tuple[str, float]:
         thinking = Thinking(written)

@@ -1,4 +1,5 @@
-// What the page does by itself: examples fill the boxes, the link to a puzzle is copied, clocks tick, keys type.
+// What the page does by itself: examples fill the boxes, the link to a puzzle is copied, clocks tick, keys type, and
+// the document says its language.
 (() => {
   const type = (selector, value) => {
     const box = document.querySelector(`${selector} textarea, ${selector} input`);
@@ -39,6 +40,8 @@
     }
   });
   setInterval(() => {
+    const spoken = document.querySelector("#header [data-lang]"); // what a screen reader is to speak
+    if (spoken && document.documentElement.lang !== spoken.dataset.lang) document.documentElement.lang = spoken.dataset.lang;
     for (const clock of document.querySelectorAll(".clock[data-since]")) {
       const since = Number(clock.dataset.since);
       clock.dataset.began ||= String(performance.now() - since * 1000);

@@ -29,7 +29,7 @@ EXAMPLES = (
 
 def header(words: Words) -> str:
     """The title and one paragraph that says what this is."""
-    return f"<h1>{escape(words['title'])}</h1><p>{escape(words['about'])}</p>"
+    return f'<h1 data-lang="{words["code"]}">{escape(words["title"])}</h1><p>{escape(words["about"])}</p>'
 
 
 def board(puzzle: Puzzle | None, words: Words) -> str:

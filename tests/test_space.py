@@ -225,12 +225,14 @@ def test_the_language_switch_changes_the_page_and_the_prompt(page: Page) -> None
     expect(page.locator("#solve")).to_have_text(ZH["solve"])
     expect(page.locator("#header")).to_contain_text(ZH["about"][:12])
     expect(page.get_by_role("tab", name=ZH["tab.duel"])).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     solve(page, "55 36 7 19", "65")
     expect(page.locator(".thought")).to_contain_text("试试 <b>55 + 36</b>")
     assert page.locator(".said b").count() == 0  # a model's markup is text
     expect(page.locator(".verdict.right")).to_contain_text("每个数字都用了一次")
     page.click("#language label:nth-child(1)")
     expect(page.locator("#solve")).to_have_text(EN["solve"])
+    expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
 def test_a_browser_that_prefers_chinese_gets_a_chinese_page(browser: Browser, address: str) -> None:

@@ -58,9 +58,14 @@ def told(answers: dict[str, list[dict[str, Any]]], summary: dict[str, Any], demo
         "cost": cost(),
         "aha_counts": [aha_count(label, summary[name]["ahas"]) for name, label in LABELS.items()],
         "ahas": quotes(read_for_ahas(answers["grpo"]), best),
-        "replay": replays({label: greedy(answers[name]) for name, label in LABELS.items()}),
+        "replay": sorted(replays({label: greedy(answers[name]) for name, label in LABELS.items()}), key=is_chinese),
         "written": written(demo / "model"),
     }
+
+
+def is_chinese(replayed: dict[str, Any]) -> bool:
+    """The page opens in English: what is written in Chinese comes behind the rest."""
+    return "目标" in replayed["thoughts"][0]["completion"]
 
 
 def model(label: str, count: int, rate: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Thinking:
         self._thread = Thread(target=context.run, args=(self._write,), daemon=True)
 
     def start(self) -> None:
+        """Begin to write; until then its reader may have waited in line for minutes."""
+        self._seen = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:

@@ -166,6 +166,18 @@ def test_a_thought_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPat
         thinking.read()
 
 
+def test_who_has_waited_long_in_line_still_gets_the_whole_thought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("countdown_r1.space.thinking._GIVEN_UP_AFTER_SECONDS", 1.6)
+    thinking = Thinking(lambda stop: written(stop, 60))
+    time.sleep(1.8)
+
+    async def read() -> list[Piece]:
+        return [pieces[0] async for pieces in frames([thinking], 0.03)]
+
+    pieces: object = run(read())
+    assert isinstance(pieces, list) and pieces[-1].completion == "end"
+
+
 def test_a_failure_while_writing_reaches_the_reader() -> None:
     def fail(_: Event) -> Iterator[Piece]:
         yield Piece("a", 1, 0.1)

@@ -331,6 +331,7 @@ def cost(run_folder: Path) -> None:
 @click.option("--space/--no-space", default=True, show_default=True, help="Make the Space too.")
 @click.option("--adopt", is_flag=True, help="RUN is another program's output: a full model or a PEFT adapter.")
 @click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
+@click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--dry-run", is_flag=True, help="List what would be pushed, and contact nobody.")
 @click.option("--overwrite", is_flag=True, help="Replace RUN/published if it records another place.")
@@ -344,6 +345,7 @@ def publish(
     space: bool,
     adopt: bool,
     base: str | None,
+    addresses: tuple[str, ...],
     read_back: bool,
     dry_run: bool,
     overwrite: bool,
@@ -359,7 +361,7 @@ def publish(
     from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    wish = Wish(public, space, adopt, base, read_back)
+    wish = Wish(public, space, adopt, base, read_back, addresses)
     publish_run(
         run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, overwrite=overwrite, echo=click.echo
     )

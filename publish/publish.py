@@ -81,13 +81,15 @@ class Published:
 @dataclass(frozen=True)
 class Wish:
     """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
-    ``read_back`` compares every file again, those verified before included."""
+    ``read_back`` compares every file again, those verified before included; ``addresses`` are e-mail addresses that
+    may become public."""
 
     public: bool = False
     space: bool = True
     adopt: bool = False
     base: str | None = None
     read_back: bool = False
+    addresses: tuple[str, ...] = ()
 
 
 def publish(
@@ -119,7 +121,7 @@ def publish(
     links = repo_links(finished, namespace, hub, space=wish.space)
     _check_record(finished.folder / "published", hub, namespace, overwrite)
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
-        planned = _plan(finished, hub, links, Path(temporary))
+        planned = _plan(finished, hub, links, Path(temporary), wish.addresses)
         if dry_run:
             _show(planned, echo)
             return _published(hub, links, wish, planned)
@@ -136,7 +138,7 @@ def publish(
     return published
 
 
-def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ...]:
+def _plan(run: Run, hub: Hub, links: Links, temporary: Path, allowed: tuple[str, ...]) -> tuple[Pushed, ...]:
     """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
     steps = {one.branch: UNKNOWN_COMMIT for one in run.checkpoints}
     unknown = {"dataset_revision": UNKNOWN_COMMIT, "weights_revision": UNKNOWN_COMMIT}
@@ -145,7 +147,7 @@ def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ..
     for part in parts(run, hub, links):
         out = temporary / f"plan-{len(planned)}"
         fill(part, out, links)
-        look_through(out, hub, run.folder)
+        look_through(out, hub, run.folder, allowed)
         planned.append(_pushed(part, out, links, hub, None))
         shutil.rmtree(out)
     return tuple(planned)
@@ -185,7 +187,8 @@ class _Publication:
     def _push(self, part: Part, out: Path, links: Links) -> Pushed:
         """Push a part and read it back, unless these files were found at this commit before."""
         repo_type, repo_id = links.repos[part.role]
-        commit = push_folder(self.hub, repo_id, repo_type, out, revision=part.revision, message=part.message)
+        branch = {"revision": part.revision, "message": part.message}
+        commit = push_folder(self.hub, repo_id, repo_type, out, **branch, allowed=self.wish.addresses)
         one = _pushed(part, out, links, self.hub, commit)
         if self.wish.read_back or not self.ledger.holds(repo_id, commit, one.sha256):
             verify_folder(self.hub, repo_id, repo_type, out, revision=commit)

@@ -26,6 +26,7 @@ OVERLAP_BYTES = 4096  # longer than anything a rule can match
 MAX_BINARY_BYTES = 16 << 20
 SHOWN_FINDINGS = 5
 MAX_NESTED_ARCHIVES = 3
+_clean: dict[tuple[int, int, int, int, str], frozenset[Rule]] = {}
 _EVENTS = "tfevents"  # binary, and made of texts
 # A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
 _VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
@@ -77,7 +78,20 @@ def scan(
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if names is None or name in names:
-            found += _scan_file(path, name, rules)
+            found += _scan_unless_clean(path, name, rules)
+    return found
+
+
+def _scan_unless_clean(path: Path, name: str, rules: _Rules) -> list[Finding]:
+    """Findings of a file; one that these rules found clean is not read again in this process while it stays the same,
+    links to it included."""
+    at = path.stat()
+    key = (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, path.name)
+    if _clean.get(key, frozenset()).issuperset(rules.all):
+        return []
+    found = list(_scan_file(path, name, rules))
+    if not found:
+        _clean[key] = frozenset(rules.all)
     return found
 
 

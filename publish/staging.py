@@ -32,6 +32,7 @@ from .dataset_cards import COMPLETIONS, completions_card, dataset_card, evaluati
 from .events import stage_events
 from .links import Links
 from .metadata import check_metadata
+from .sentences import headline
 
 UNKNOWN_COMMIT = "f" * 40  # stands for a commit that does not exist yet; as long in YAML as a real one
 
@@ -142,8 +143,19 @@ def _stage_space(run: Run, hub: Hub, out: Path, links: Links) -> None:
         model_repo=links.model,
         revision=links.model_revision or UNKNOWN_COMMIT,
         dataset_repo=links.dataset,
+        space_repo=str(links.space),
         endpoint=hub.endpoint,
-        wishes=Wishes(collect(run.folder)),
+        wishes=Wishes(collect(run.folder), measured=_measured(run)),
+    )
+
+
+def _measured(run: Run) -> tuple[str, str]:
+    """What the Space's card says of its model, in English and Chinese."""
+    models = run.summary.get("models", [])
+    english, chinese = (headline(models, run.best.label, language) for language in ("en", "zh"))
+    return (
+        english or "This model has not been evaluated.",
+        chinese or "本模型没有经过评测。",
     )
 
 

@@ -82,6 +82,7 @@ def day(place: Path, hub: Any) -> dict[str, Any]:
     seen["files"] = remote_files(hub, published)
     seen["card"] = Path(download(hub, published.model.id, "README.md", published.model.revision)).read_text()
     seen["texts"] = texts(hub, published)
+    seen["cards"] = cards(hub, published)
     seen["snippet"] = run_snippet(seen["card"])
     seen["dataset rows"] = dataset_rows(hub, published.dataset)
     seen["dataset rows by this package"] = own_dataset_rows(published.dataset)
@@ -151,6 +152,15 @@ def texts(hub: Any, published: Any) -> str:
     main = [Path(download(hub, published.model.id, name, "main")).read_text() for name in names]
     branch = [Path(download(hub, published.model.id, name, "step-4")).read_text() for name in names[:2]]
     return "\n".join([data, *main, *branch])
+
+
+def cards(hub: Any, published: Any) -> dict[str, str]:
+    """The card of every repository and revision as it is served."""
+    found = {}
+    for one in published.pushed:
+        path = download(hub, one.repo_id, "README.md", one.revision, one.repo_type)
+        found[f"{one.role}@{one.revision}"] = Path(path).read_text()
+    return found
 
 
 def run_snippet(card: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The Hub's clients read their endpoint when they are imported, so everything happ
 
 import json
 import os
+import re
 import runpy
 import signal
 import socket
@@ -149,6 +150,32 @@ def test_repositories_are_linked_to_each_other(day: dict[str, Any]) -> None:
     assert "](/datasets/rehearsal/Countdown-r1-zero)" in card and "](/spaces/rehearsal/countdown-r1-toy-demo)" in card
     assert ModelCard(card).data.to_dict()["datasets"] == ["rehearsal/Countdown-r1-zero"]
     assert "](/rehearsal/countdown-r1-toy)" in dataset_card and "](/rehearsal/countdown-r1-open)" in dataset_card
+
+
+def test_every_picture_and_every_link_of_every_card_leads_somewhere(day: dict[str, Any]) -> None:
+    prefixes = {"model": "/", "dataset": "/datasets/", "space": "/spaces/"}
+    pages = {prefixes[repo["type"]] + repo["id"] for repo in day["record"]["repos"]}
+    assert set(day["cards"]) == set(day["files"])
+    pictures = 0
+    for where, card in day["cards"].items():
+        for mark, target in re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", card):
+            pictures += mark == "!"
+            known = day["files"][where].keys() if mark else pages
+            assert target in known or target.startswith(("#", "https://")), (where, target)
+    assert pictures == 4  # two of the training and the evaluation, two of the dataset
+
+
+def test_every_card_is_written_in_english_and_in_chinese(day: dict[str, Any]) -> None:
+    for where, card in day["cards"].items():
+        english, _, chinese = card.partition("中文")
+        assert len(english) > 400 and len(re.findall(r"[\u4e00-\u9fff]", chinese)) > 10, where
+
+
+def test_the_card_of_the_space_names_its_model_and_what_was_measured(day: dict[str, Any]) -> None:
+    card = day["cards"]["space@main"]
+    assert f"`rehearsal/countdown-r1-toy` at revision `{day['state']['model']['main']}`" in card
+    assert "checkpoint-2 solves 71.4% of 500 held-out puzzles" in card and "checkpoint-2 解出了 500 道" in card
+    assert 'Client("rehearsal/countdown-r1-toy-demo")' in card
 
 
 def test_the_code_on_the_card_runs_and_asks_in_the_words_of_the_evaluation(day: dict[str, Any]) -> None:

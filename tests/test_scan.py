@@ -5,6 +5,7 @@ Secrets are put together at run time, so that no scanner takes this file for a l
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -260,6 +261,20 @@ def test_forty_megabytes_on_one_line_take_seconds(tmp_path: Path) -> None:
 def test_hostile_text_is_scanned_in_linear_time(tmp_path: Path, hostile: str) -> None:
     (tmp_path / "hostile.txt").write_text(hostile * (1_000_000 // len(hostile)) + HF[:2])
     assert isinstance(scan(tmp_path), list)
+
+
+def test_a_file_once_found_clean_is_looked_at_again_when_it_changed_or_more_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("x" * 100)
+    assert scan(tmp_path) == scan(tmp_path) == []
+    assert [one.kind for one in scan(tmp_path, {"name of this computer": "xxxxxx"})] == ["name of this computer"] * 16
+    path.write_text("x" * (100 - len(HF) - 1) + f" {HF}")
+    assert [one.kind for one in scan(tmp_path)] == ["Hugging Face token"] == [one.kind for one in scan(tmp_path)]
+    (tmp_path / "tokenizer.json").write_text("me@somewhere.org")
+    path.unlink()
+    assert scan(tmp_path) == []
+    os.link(tmp_path / "tokenizer.json", path)
+    assert [one.path for one in scan(tmp_path)] == ["notes.txt"], "the same bytes under a name that excuses nothing"
 
 
 def test_a_text_named_as_private_is_found_anywhere(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def protocol(run: Run, language: str = "en") -> str:
     command = without_paths(summary.get("command") or "", run.folder)
     if language == "zh":
         puzzles = f"{n} 道题" if n is not None else "题目"
-        parts = [f"`{split}` 部分的{puzzles}" if split else puzzles, f"每题 {samples} 个回答" if samples else ""]
+        parts = [f"`{split}` 部分的 {puzzles}" if split else puzzles, f"每题 {samples} 个回答" if samples else ""]
         parts += [f"温度 {heat}" if heat else "", f"最多 {limit} 个新 token" if limit else ""]
         parts += [f"随机种子 {seed}" if seed is not None else ""]
         end = f"命令:`{command}`。" if command else ""

@@ -212,8 +212,6 @@ def train(
     overwrite: bool,
 ) -> None:
     """Train with a RECIPE: a YAML file, or one that is shipped (demo, tiny-cold-start)."""
-    from .train.launch import run_training
-
     if patience is not None:
         changes = (*changes, f"evaluate.patience={patience}")
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
@@ -223,6 +221,8 @@ def train(
     hub = connect(hub_name) if recipe.launch.launcher == "hf-jobs" and not dry_run else None
     if hub is None and not namespace:
         connect_if_remote(dataset, hub_name)
+    from .train.launch import run_training  # after connecting, for it imports the Hub's clients
+
     begun = {"overwrite": overwrite, "dry_run": dry_run, "command": command_line(), "echo": click.echo, "hub": hub}
     run_training(recipe, dataset, out, **begun, callbacks=callbacks, forwarded=forwarded)
     if not dry_run:

@@ -329,7 +329,7 @@ def cost(run_folder: Path) -> None:
 @click.option("--public", is_flag=True, help="Make the repositories public [default: private].")
 @click.option("--yes", is_flag=True, help="Do not ask before anything becomes public.")
 @click.option("--space/--no-space", default=True, show_default=True, help="Make the Space too.")
-@click.option("--adopt", is_flag=True, help="RUN is another program's output: a full model or a PEFT adapter.")
+@click.option("--adopt", is_flag=True, help="RUN is another program's model or PEFT adapter: it alone goes.")
 @click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
 @click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.publish import tables
+from countdown_r1.publish.adopt import adopted_card, read_adopted
 from countdown_r1.publish.cards import checkpoint_card, model_card
 from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
 from countdown_r1.publish.dataset_cards import dataset_card
@@ -374,3 +375,20 @@ def test_the_final_weights_count_only_where_no_checkpoint_has_them(folder: Path)
     shutil.rmtree(folder / "model" / "checkpoint-4")
     TOY["reopen"](folder, "model")
     assert labels() == ["base", "checkpoint-2", "final"]
+
+
+@pytest.mark.parametrize(("named", "given"), [("someone/base-1b", None), ("/somewhere/base", "someone/base-1b")])
+def test_an_adopted_full_model_names_its_base_where_its_files_or_its_owner_do(
+    pristine: Path, tmp_path: Path, named: str, given: str | None
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(pristine / "model" / "base", folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "_name_or_path": named}))
+    run = replace(read_adopted(folder, given), licence=Licence("llama3.2"))
+    card = ModelCard(adopted_card(run, Links(None, "me/mine", None), run.best))
+    wanted = {"base_model": "someone/base-1b", "base_model_relation": "finetune", "license": "llama3.2"}
+    assert wanted.items() <= card.data.to_dict().items() and card.data.to_dict()["library_name"] == "transformers"
+    assert "A fine-tuned version of [someone/base-1b]" in card.text and "Built with Llama." in card.text
+    assert "not trained by countdown-r1" in card.text and "**This model has not been evaluated.**" in card.text
+    assert "不是由 countdown-r1 训练" in card.text and "没有经过评测" in card.text
+    check_metadata(str(card), "model", "README.md")

@@ -85,6 +85,7 @@ def test_a_full_model_is_adopted_with_its_checkpoints_and_its_log_but_no_state(s
     private = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", ".env", "trainer_state.json"}
     assert not private & {*full["files"], *full["branch"]} and "model.safetensors" in full["branch"]
     assert full["same"], "adopting again makes no commit"
+    assert full["alone"] == [None, ["rehearsal/my-grpo"]], "one repository needs no collection to tie it"
     assert full["empty"][0] == "InputError" and "nothing to adopt" in full["empty"][1]
 
 

@@ -219,6 +219,15 @@ def test_no_planted_token_ever_reached_the_hub(day: dict[str, Any], place: Path)
     assert not [blob for blob in blobs if b"aB3aB3aB3" in blob]
 
 
+def test_without_the_scanner_every_one_of_these_places_would_have_given_its_token_away(
+    place: Path, day: dict[str, Any]
+) -> None:
+    done = scenario(place, "unguarded")
+    assert done.returncode == 0, done.stderr[-4000:]
+    arrived = json.loads((place / "unguarded.json").read_text())
+    assert arrived == {name: name != STAY_BEHIND for name in day["planted"]}
+
+
 def test_a_flipped_byte_in_a_checkpoint_is_refused_by_name(day: dict[str, Any]) -> None:
     kind, message = day["flipped"]
     assert kind == "StageError" and "checkpoint-4/model.safetensors changed" in message and "\n" not in message

@@ -300,6 +300,44 @@ def test_a_hub_that_refuses_is_explained_with_the_fix_and_not_asked_again(
     assert message.split(" in ", maxsplit=1)[0] in printed[0] and words in printed[0] and printed[0].endswith(" 1")
 
 
+def test_a_token_that_may_read_alone_is_explained_where_it_first_writes(tmp_path: Path) -> None:
+    printed = refused(
+        tmp_path,
+        "(403, {'X-Error-Message': 'This token has no write permission'}) if '/commit/' in path else None",
+        """
+        ensure_repo(hub, "rehearsal/m", "model")
+        print(says(lambda: push_folder(hub, "rehearsal/m", "model", work, message="M")), len(asked))
+        """,
+    )
+    assert "This token has no write permission" in printed[0] and printed[0].endswith(" 1")
+    assert "a token with write access (a fine-grained one names what it may write)" in printed[0]
+
+
+def test_a_space_that_needs_a_paid_plan_leaves_the_rest_verified_and_no_space_completes_it(tmp_path: Path) -> None:
+    toy = Path(__file__).with_name("toy_run.py")
+    printed = refused(
+        tmp_path,
+        "(402, {'X-Error-Message': 'Gradio Spaces need PRO'}) if path.endswith('/create') and next(made) > 4 else None",
+        f"""
+        import itertools, runpy
+        from countdown_r1.publish.publish import Wish, publish
+        made = itertools.count(1)
+        run = runpy.run_path({str(toy)!r})["write_run"](Path("outputs/toy"), weights=False)
+        lines = []
+        push = lambda wish: publish(run, namespace="rehearsal", hub=hub, wish=wish, echo=lines.append)
+        print(says(lambda: push(Wish())))
+        print(sum(line.startswith("verified") for line in lines), Path(run, "published").exists())
+        made = itertools.count(-9)
+        published = push(Wish(space=False))
+        print(published.space, published.tag, len(hub.api.get_collection(published.collection).items))
+        """,
+    )
+    refusal, before, after = printed
+    assert "creating rehearsal/countdown-r1-toy-demo" in refusal and "402 (Gradio Spaces need PRO)" in refusal
+    assert "publish with --no-space" in refusal
+    assert before == "7 False" and after == "None v1.1 4", "cards that name no Space are news, and a tag never moves"
+
+
 def test_one_publication_of_each_kind_is_killed_and_completed(tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "benchmarks" / "publish_stress.py"), "--publishes", "1", "--jobs", "1"]
     script += ["--kill-within", "5"]

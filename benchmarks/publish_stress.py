@@ -33,7 +33,7 @@ TOY = Path(__file__).resolve().parent.parent / "tests" / "toy_run.py"
 WRITE_TOY = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['write_run'](pathlib.Path(sys.argv[2]))"
 PARTS = ("datasets/Countdown-r1-zero", "models/countdown-r1-toy", "spaces/countdown-r1-toy-demo")
 PARTS += ("datasets/countdown-r1-toy-evaluation", "datasets/countdown-r1-toy-completions")
-CALIBRATIONS, MAX_RERUNS = 4, 1
+CALIBRATIONS = 4
 RESULTS, ENOUGH = Path(__file__).resolve().parent / "results" / "publish", 200
 KEPT = ".gitattributes"
 

@@ -25,6 +25,7 @@ from .checkpoints import Run, base_model, read_run, write_json
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
 from .links import Links
+from .source import fetch_dataset
 from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
 
 RECORD = "published.json"
@@ -113,6 +114,8 @@ def publish(
     """
     wish = wish or Wish()
     began = time.monotonic()
+    if not (wish.adopt or dry_run):
+        fetch_dataset(run, hub, echo)
     finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
     if not dry_run and (base := base_model(finished)):
         finished = replace(finished, licence=licence_of(hub, base))

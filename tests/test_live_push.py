@@ -110,12 +110,12 @@ def test_two_processes_push_each_checkpoint_once_and_publishing_adds_what_was_me
         return done
 
     (tmp_path / "toy.yaml").write_text(recipe_text(replace(toy_recipe, name="toy")))
-    out = tmp_path / "outputs" / "toy"
-    out.mkdir(parents=True)
-    (out / "dataset").symlink_to(toy_dataset)
-    hub = ("--hub", "rehearsal")
+    hub, dataset = ("--hub", "rehearsal"), "rehearsal/Countdown-r1-zero"
+    push = "import sys; from pathlib import Path; from countdown_r1.hub import connect; hub = connect('rehearsal');"
+    push += f"from countdown_r1.build_dataset.dataset import push; push(Path(sys.argv[1]), {dataset!r}, hub)"
+    subprocess.run([sys.executable, "-c", push, str(toy_dataset)], cwd=tmp_path, env=settings, check=True)
     two = ("--launcher", "accelerate", "--gpus-per-node", "2", "--push-to", "rehearsal")
-    trained = run("train", "toy.yaml", "--dataset", "outputs/toy/dataset", "--out", "outputs/toy/model", *two, *hub)
+    trained = run("train", "toy.yaml", "--dataset", dataset, "--out", "outputs/toy/model", *two, *hub)
     assert "live push" not in trained.stderr, "nothing failed"
     live = branches(tmp_path)
     assert sorted(live) == ["main", "step-1", "step-2"]
@@ -126,9 +126,13 @@ def test_two_processes_push_each_checkpoint_once_and_publishing_adds_what_was_me
     assert len(live["step-1"][1]) == len(live["step-2"][1]) == 2, "a commit each, on top of the empty repository"
     assert "evaluation.json" not in live["step-2"][0]
     few = ("--limit", "2", "--max-new-tokens", "8", "--no-greedy", "--language", "en")
-    run("evaluate", "outputs/toy/model", "--dataset", "outputs/toy/dataset", "--out", "outputs/toy/evaluation", *few)
+    run("evaluate", "outputs/toy/model", "--dataset", dataset, "--out", "outputs/toy/evaluation", *few, *hub)
     run("publish", "outputs/toy", "--push-to", "rehearsal", "--no-space", *hub)
     published = branches(tmp_path)
+    data = branches(tmp_path, "datasets", "Countdown-r1-zero")["main"]
+    built = json.loads((toy_dataset / "manifest.json").read_text())["files"]
+    assert all(data[0][name] == digest for name, digest in built.items() if name != "README.md")
+    assert data[1][0] == "Dataset" and len(data[1]) == 3, "the rows were there: the card alone was news"
     expected = {"README.md", "config.json", "evaluation.json", "generation_config.json", "model.safetensors"}
     for step in (1, 2):
         files, titles = published[f"step-{step}"]
@@ -140,9 +144,11 @@ def test_two_processes_push_each_checkpoint_once_and_publishing_adds_what_was_me
         assert "pushed while the training goes on" not in content(tmp_path, files["README.md"])
 
 
-def branches(place: Path) -> dict[str, tuple[dict[str, str], list[str]]]:
-    """Files (SHA-256 by path) and commit titles, newest first, of each branch of the model, read off the disk."""
-    repo = place / "outputs" / "rehearsal-hub" / "repos" / "models" / "rehearsal" / "countdown-r1-toy"
+def branches(
+    place: Path, kind: str = "models", name: str = "countdown-r1-toy"
+) -> dict[str, tuple[dict[str, str], list[str]]]:
+    """Files (SHA-256 by path) and commit titles, newest first, of each branch of a repository, read off the disk."""
+    repo = place / "outputs" / "rehearsal-hub" / "repos" / kind / "rehearsal" / name
     found = {}
     for ref, head in json.loads((repo / "repo.json").read_text())["refs"].items():
         if ref.startswith("refs/heads/"):

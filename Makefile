@@ -16,7 +16,7 @@ help:
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
 	@echo "make stress        the long bars: sharded and SLURM runs, kill -9, hundreds of killed publications"
-	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/ (15 minutes)"
+	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/tiny (15 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
 
@@ -26,19 +26,14 @@ demo: $(VENV)/installed
 test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not stress'
 
-stress: $(VENV)/installed $(VENV)/sharded
+stress: $(VENV)/installed $(VENV)/sharded $(VENV)/vllm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m stress
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 16
 	$(BIN)/python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode xet --jobs 16
 
 # On a machine whose own environment has a GPU build of torch: make tiny-model BIN=$$(dirname $$(command -v python3))
 tiny-model:
-	$(BIN)/python3 -m countdown_r1 train tiny-cold-start --out outputs/tiny-cold-start/model
-	$(BIN)/python3 -m countdown_r1 build-dataset --rows 40000 --numbers 4 --out outputs/tiny-grpo/dataset
-	$(BIN)/python3 -m countdown_r1 train tiny-grpo --dataset outputs/tiny-grpo/dataset --out outputs/tiny-grpo/model
-	$(BIN)/python3 benchmarks/tiny_answers.py --out outputs/tiny-answers cold=outputs/tiny-cold-start/model \
-		grpo=outputs/tiny-grpo/model
-	$(BIN)/python3 benchmarks/tiny_report.py outputs/tiny-answers --out outputs/tiny-answers/summary.json
+	$(MAKE) -f benchmarks/tiny.mk shipped record PYTHON=$(BIN)/python3
 
 lint: $(VENV)/installed
 	@mkdir -p build/types && ln -sfn ../.. build/types/countdown_r1
@@ -65,6 +60,10 @@ $(VENV)/installed: pyproject.toml constraints/cpu.txt
 $(VENV)/sharded: constraints/sharded.txt $(VENV)/installed
 	@DS_BUILD_OPS=0 $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
 		--upgrade --target $@ -r constraints/sharded.txt
+	@touch $@
+
+$(VENV)/vllm: constraints/vllm.txt $(VENV)/installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --upgrade --target $@ -r constraints/vllm.txt
 	@touch $@
 
 $(VENV)/browser: $(VENV)/installed

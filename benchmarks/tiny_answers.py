@@ -4,8 +4,8 @@
 
 Questions (drawn from seeds, of the ``test`` split, targets uniform in 10..100, solvable): 1,000 puzzles of three and
 1,000 of four numbers, greedy in English and in Chinese and ``--samples`` times at temperature 1 in English; 500 of
-five numbers, which no model was trained on; 500 that need a fraction. At most 2,048 new tokens. ``--split validation``
-asks for tuning: greedy English and one sample. One gzipped JSON-lines file per model.
+five numbers, which no model was trained on; 500 that need a fraction. At most ``--room`` new tokens.
+``--split validation`` asks for tuning: greedy English and one sample. One gzipped JSON-lines file per model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from countdown_r1.game.answer import judge
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.train.generation import Ask, Decoding, encode, write_batches
 
-ROOM = 2048
 Question = dict[str, Any]
 
 
@@ -54,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=1000, help="puzzles of each count of numbers")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--room", type=int, default=2048, help="new tokens at most")
     return parser.parse_args()
 
 
@@ -64,7 +64,7 @@ def answers(options: argparse.Namespace, model: Any, tokenizer: Any) -> Iterator
         puzzles = [Puzzle(tuple(one["nums"]), one["target"]) for one in questions]
         prompts = encode(tokenizer, [chatml(template, puzzle) for puzzle in puzzles])
         asks = [Ask(ids, place, sample) for place, ids in enumerate(prompts) for sample in range(samples)]
-        decoding = Decoding(1.0 if name.startswith("sampled") else 0.0, ROOM, options.batch, samples=samples)
+        decoding = Decoding(1.0 if name.startswith("sampled") else 0.0, options.room, options.batch, samples=samples)
         answered = iter(asks)
         for batch in write_batches(model, tokenizer, asks, decoding):
             for ask, one in zip((next(answered) for _ in batch), batch, strict=True):

@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from countdown_r1.game.answer import judge
+from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.train.aha import summarise
 from countdown_r1.train.statistics import mean_interval, paired_difference, pass_at_k
 
@@ -61,7 +63,8 @@ def described(rows: list[Answer], ahas: int) -> dict[str, Any]:
         levels = {f"{count} numbers, level {level}" for count, level in {(len(r["nums"]), r["level"]) for r in part}}
         found[name] = {"all": rates(part)}
         for count in sorted({len(row["nums"]) for row in part}):
-            found[name][f"{count} numbers"] = rates([row for row in part if len(row["nums"]) == count])
+            chosen = [row for row in part if len(row["nums"]) == count]
+            found[name][f"{count} numbers"] = rates(chosen) | {"verdicts": verdicts(chosen)}
         for label in sorted(levels):
             found[name][label] = rates(
                 [row for row in part if f"{len(row['nums'])} numbers, level {row['level']}" == label]
@@ -87,6 +90,12 @@ def rates(rows: list[Answer]) -> dict[str, Any]:
             chances = [pass_at_k(len(group), sum(group), k) for group in groups]
             found[f"pass@{k}"] = round(sum(chances) / len(chances), 4)
     return found
+
+
+def verdicts(rows: list[Answer]) -> dict[str, int]:
+    """How the answers ended whose text was kept; an unfinished thought was cut off by the limit or never closed."""
+    judged = (judge(Puzzle(tuple(row["nums"]), row["target"]), row["text"]) for row in rows if "text" in row)
+    return dict(Counter(verdict.status.value for verdict in judged).most_common())
 
 
 def by_puzzle(rows: Iterable[Answer]) -> Iterator[list[Answer]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from countdown_r1.manifest import Manifest
     from countdown_r1.train.recipe import Recipe
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` hands down that Ctrl-C is ignored
 
 CHECKSUM = """
 import os

@@ -19,8 +19,6 @@ from countdown_r1.errors import TrainingError
 from countdown_r1.train.recipe import Launch, Recipe, load_recipe, recipe_text
 from countdown_r1.train.sharding import check_sharded
 
-pytestmark = pytest.mark.stress
-
 HERE = Path(__file__).parent
 EXTRA = Path(sys.executable).parents[1] / "sharded"  # DeepSpeed, PEFT and bitsandbytes, kept out of everyday runs
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

@@ -426,6 +426,15 @@ def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path)
     assert model.config.use_cache
 
 
+def test_a_cold_start_by_command_needs_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "TOKENIZER_TEXTS", 300)
+    recipe = tmp_path / "cold.yaml"
+    recipe.write_text(recipe_text(Recipe("cold", cold_start=replace(COLD, steps=1))))
+    done = CliRunner().invoke(main, ["train", str(recipe), "--out", str(tmp_path / "model")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
 def test_a_cold_starts_manifest_says_what_was_trained(cold_folder: Path) -> None:
     record = manifest.read(cold_folder)
     assert (record.stage, record.seed, record.command) == ("cold_start", 0, "countdown-r1 train cold")
@@ -459,6 +468,7 @@ def test_a_cold_start_records_held_out_loss_and_solve_rate(cold_folder: Path) ->
     (line,) = [json.loads(text) for text in (cold_folder / cold.METRICS).read_text().splitlines()]
     assert (line["steps"], line["tokens"]) == (3, 3 * 2 * 768)
     assert 0 < line["held_out_loss"] < 7
+    assert 0 <= line["waited"] <= line["seconds"] + 0.1
     assert 0 <= line["solved_3"] <= 1
     assert manifest.read(cold_folder).results["held_out_loss"] == line["held_out_loss"]
 
@@ -510,6 +520,14 @@ def test_a_cold_start_goes_on_from_given_weights_and_keeps_their_tokenizer(cold_
     begun, after = weights(cold_folder), weights(tmp_path / "on")
     assert differ(begun, after)
     assert all((begun[name].float() - after[name].float()).abs().max() < 0.01 for name in begun)
+
+
+def test_a_cold_start_goes_on_from_plain_llamas_only(cold_folder: Path, tmp_path: Path) -> None:
+    odd = shutil.copytree(cold_folder, tmp_path / "odd")
+    config = json.loads((odd / "config.json").read_text())
+    (odd / "config.json").write_text(json.dumps(config | {"attention_bias": True}))
+    with pytest.raises(InputError, match="no Llama without extras"):
+        cold.cold_start(replace(COLD, start=str(odd)), tmp_path / "model")
 
 
 def test_a_cold_start_does_not_overwrite_unless_asked(cold_folder: Path) -> None:

@@ -25,7 +25,7 @@ class HeldOut:
     """Held-out samples for the loss and held-out puzzles to solve, the same at every look."""
 
     def __init__(self, settings: ColdStart, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.tokenizer, self.room = tokenizer, min(ROOM, settings.max_positions // 2)
+        self.tokenizer, self.positions = tokenizer, settings.max_positions
         tables = draw_puzzles(settings, "validation", max(settings.check_puzzles, 20))
         rows = TraceRows(replace(settings, workers=0), tokenizer, tables, "held out")
         self.batches = list(islice(iter(rows), LOSS_BATCHES))
@@ -56,7 +56,9 @@ class HeldOut:
         templates = [load_template(LANGUAGES[place % len(LANGUAGES)]) for place in range(len(puzzles))]
         prompts = [chatml(template, puzzle) for template, puzzle in zip(templates, puzzles, strict=True)]
         ends = (int(self.tokenizer.eos_token_id),)  # pyright: ignore[reportArgumentType]
-        written = decoder.sample(encode(self.tokenizer, prompts), ends, self.room, 0.0)
+        asked = encode(self.tokenizer, prompts)
+        room = max(1, min(ROOM, self.positions - max(map(len, asked))))
+        written = decoder.sample(asked, ends, room, 0.0)
         texts = self.tokenizer.batch_decode([row[:-1] if row[-1] in ends else row for row in written])
         right = sum(judge(puzzle, text).solved for puzzle, text in zip(puzzles, texts, strict=True))
         return round(right / len(puzzles), 4)

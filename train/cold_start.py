@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -39,12 +39,12 @@ from transformers import (
 )
 
 from .. import manifest, models
-from ..errors import StageError
+from ..errors import InputError, StageError
 from .cold_check import HeldOut
 from .generation import token_id
-from .llama import forward_hidden, forward_layer, rotations
+from .llama import forward_hidden, forward_layer, is_plain_llama, rotations
 from .packing import IGNORED, Batch, TraceRows, draw_puzzles, write_samples
-from .recipe import ColdStart
+from .recipe import LARGEST_VOCABULARY, ColdStart
 from .tokenizer import train_tokenizer
 
 TOKENIZER_TEXTS = 6_000
@@ -58,11 +58,15 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass
 class Progress:
-    """How far a cold start has come; ``seconds`` are those of training alone, over all sittings."""
+    """How far a cold start has come, over all sittings.
+
+    ``seconds`` are those of training alone; in ``waited`` of them no batch was ready: more ``workers`` would help.
+    """
 
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     sittings: int = 0
 
     def share(self, settings: ColdStart) -> float:
@@ -87,7 +91,8 @@ def cold_start(settings: ColdStart, out: Path, *, overwrite: bool = False, comma
         save_model(model, tokenizer, folder)
         written = manifest.Manifest("cold_start", command, settings.seed, asdict(settings))
         written.results = {"parameters": model.num_parameters(), "tokens": progress.tokens, "steps": progress.steps}
-        written.results |= {"train_loss": trainer.loss, "train_seconds": round(progress.seconds, 1)} | trainer.checked
+        written.results |= {"train_loss": trainer.loss, "train_seconds": round(progress.seconds, 1)}
+        written.results |= {"waited_seconds": round(progress.waited, 1)} | trainer.checked
         written.results["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
         written.seconds = round(time.monotonic() - began, 1)
         for file in (folder / _RESUME).iterdir():
@@ -123,6 +128,11 @@ def _prepared(folder: Path, settings: ColdStart, tables: list[Any]) -> tuple[Lla
         texts = islice(write_samples(settings, tables, Random(settings.seed)), TOKENIZER_TEXTS)
         tokenizer = train_tokenizer(("".join(pair) for pair in texts), settings.vocab_size)
     model: Any = AutoModelForCausalLM.from_pretrained(begun, dtype=torch.float32) if begun else None
+    if model and not (is_plain_llama(model) and len(tokenizer) <= LARGEST_VOCABULARY):
+        raise InputError(
+            f"section 'cold_start', key 'start': {settings.start} is no Llama without extras and with at most "
+            f"{LARGEST_VOCABULARY:,} tokens, which is all that this loop trains; GRPO takes other models as 'base'"
+        )
     model = model or build_model(settings, tokenizer)
     if saved.exists():
         model.load_state_dict(load_file(saved), strict=False)  # tied weights are saved once
@@ -180,7 +190,7 @@ class _Trainer:
         settings, progress = self.settings, self.progress
         begun, sat, checked_at, first = progress.seconds, time.monotonic(), progress.seconds, progress.steps
         with tqdm(total=100, desc="cold start", unit="%", initial=round(100 * progress.share(settings))) as bar:
-            for batch in self.batches:
+            for batch in self._timed(self.batches):
                 if progress.share(settings) >= 1:
                     break
                 losses = self._step(batch, progress.steps - first)
@@ -205,6 +215,14 @@ class _Trainer:
                         f"{progress.share(settings):.0%} of the cold start is done; run the same command again to go on"
                     )
         self._check()
+
+    def _timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """``batches``; the time until each is there counts as waited, but for the first, for which workers start."""
+        asked = None
+        for batch in batches:
+            self.progress.waited += time.monotonic() - asked if asked else 0.0
+            yield batch
+            asked = time.monotonic()
 
     def _step(self, batch: Batch, step: int) -> Tensor:
         """One update; returns the loss, still on the device."""
@@ -233,7 +251,8 @@ class _Trainer:
         """Measure on held-out puzzles, save what a next sitting needs. Returns the seconds that it took."""
         began = time.monotonic()
         self.checked = self.held_out.measure(self.model, self.loss_of)
-        progress = asdict(self.progress) | {"seconds": round(self.progress.seconds, 1)}
+        rounded = {name: round(getattr(self.progress, name), 1) for name in ("seconds", "waited")}
+        progress = asdict(self.progress) | rounded
         line = progress | {"loss": self.loss} | self.checked
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

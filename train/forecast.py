@@ -19,7 +19,10 @@ def _expected(recipe: Recipe, layout: Layout) -> str:
     cost, steps = recipe.cost, whole(recipe, "max_steps", 0)
     where = cost.hardware or "this machine"
     if recipe.grpo is None:
-        return "time and money: not known for a cold start"
+        minutes = recipe.cold_start.minutes if recipe.cold_start else 0
+        if minutes:
+            return f"expected: {minutes:g} minutes of training, and about two to compile and to check on a GPU"
+        return "time and money: not known for a cold start by steps"
     if cost.seconds_per_step is None or steps < 1:
         return (
             "time and money: not known; measure a few steps (--set grpo.max_steps=3) and write seconds_per_step into "

@@ -87,12 +87,14 @@ def _with_server(recipe: Recipe) -> Layout:
 
 
 def placed(recipe: Recipe, layout: Layout, memory: Memory | None = None) -> Recipe:
-    """The recipe with everything that follows from the layout written into its ``grpo`` section.
+    """The recipe with everything that follows from the layout written into its ``grpo`` section, if it has one.
 
     Values that the recipe states itself stay. Raises ``InputError`` when the update's completions cannot be divided
     among the processes.
     """
-    grpo = dict(recipe.grpo or {})
+    if recipe.grpo is None:
+        return recipe
+    grpo = dict(recipe.grpo)
     if (wanted := recipe.launch.completions_per_update) is not None:
         grpo["gradient_accumulation_steps"] = accumulation(recipe, wanted, layout.processes)
     if layout.vllm != "none":

@@ -29,6 +29,7 @@ from .clusters import Cost, HfJobs, Kubernetes, Launch, Slurm
 
 Section = TypeVar("Section")
 SMALLEST_VOCABULARY = 263  # 256 bytes, three special tokens, four tags
+LARGEST_VOCABULARY = 2**15  # ids travel from the trace writers to the trainer as 16-bit numbers
 _NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -105,8 +106,9 @@ class ColdStart:
     def __post_init__(self) -> None:
         if len(self.numbers) != len(self.number_weights):
             raise InputError("section 'cold_start': 'number_weights' needs one weight for each entry of 'numbers'")
-        if self.vocab_size < SMALLEST_VOCABULARY:
-            raise InputError(f"section 'cold_start': 'vocab_size' is at least {SMALLEST_VOCABULARY}")
+        if not SMALLEST_VOCABULARY <= self.vocab_size <= LARGEST_VOCABULARY:
+            between = f"between {SMALLEST_VOCABULARY} and {LARGEST_VOCABULARY}"
+            raise InputError(f"section 'cold_start': 'vocab_size' is {between}, not {self.vocab_size}")
         if len(self.hint) != 2 or not 1 <= self.hint[0] <= self.hint[1]:
             raise InputError("section 'cold_start', key 'hint': expected two numbers from 1 on, lowest and highest")
         if self.hidden_size % self.heads or self.heads % self.kv_heads:

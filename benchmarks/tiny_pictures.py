@@ -1,0 +1,147 @@
+"""Pictures of what GRPO changed in `tiny`, drawn from the published measurements alone.
+
+    python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
+
+``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
+``what-grpo-taught-curves.png``: both cold starts while they learnt, and GRPO's rewards and lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+
+NAMES = {"cold": "cold start", "grpo": "after GRPO", "longer": "cold start for longer"}
+NAMES |= {"plain": "cold start without reflective words", "plain-grpo": "the same after GRPO"}
+COLOURS = {"cold": "#9aa0a6", "grpo": "#2f6db3", "longer": "#c96f1e", "plain": "#b8a9c9", "plain-grpo": "#6b4c9a"}
+ENDS = {
+    "solved": "#2d8659",
+    "unfinished thought": "#c9ccd1",
+    "wrong value": "#b3432f",
+    "wrong numbers": "#e08a4f",
+    "other": "#555555",
+}
+LEVELS = {0: "+ and − suffice", 1: "needs ×", 2: "needs whole ÷", 3: "needs a fraction"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    summary = json.loads((options.results / "summary.json").read_text(encoding="utf-8"))
+    models = {label: summary[label] for label in NAMES if label in summary}
+    draw_levels(models, options.out / "what-grpo-taught-levels.png")
+    draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
+
+
+def draw_levels(models: Mapping[str, Any], out: Path) -> None:
+    """Bars for each level and language, and the shares of how four-number answers ended."""
+    figure, (english, chinese, ends) = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    for axis, (decoding, language) in zip(
+        (english, chinese), {"greedy": "English", "greedy-zh": "Chinese"}.items(), strict=True
+    ):
+        _by_level(axis, models, decoding)
+        axis.set_title(f"Four numbers, {language}, greedy (95% interval)", fontsize=11)
+    english.set_ylabel("solved")
+    english.legend(fontsize=8, loc="lower left")
+    _ends(ends, models)
+    _save(figure, out)
+
+
+def _by_level(axis: Axes, models: Mapping[str, Any], decoding: str) -> None:
+    width = 0.8 / len(models)
+    labels: dict[int, str] = {}
+    for place, (label, found) in enumerate(models.items()):
+        for level, said in LEVELS.items():
+            part = found[decoding].get(f"4 numbers, level {level}")
+            if part is None:
+                continue
+            low, high = part["interval"]
+            spread = [[max(0.0, part["solved"] - low)], [max(0.0, high - part["solved"])]]
+            x = level + (place - (len(models) - 1) / 2) * width
+            axis.bar(x, part["solved"], width * 0.92, color=COLOURS[label], label=NAMES[label] if level == 0 else None)
+            axis.errorbar(x, part["solved"], yerr=spread, color="#333333", capsize=2, linewidth=0.8)
+            labels[level] = f"{said}\nn={part['n']}"
+    axis.set_xticks(list(labels), list(labels.values()), fontsize=8)
+    axis.set_ylim(0, 1)
+    _clean(axis)
+
+
+def _ends(axis: Axes, models: Mapping[str, Any]) -> None:
+    """One bar per model, English greedy: solved, cut off by the limit, a wrong claim of success, ..."""
+    for row, (label, found) in enumerate(models.items()):
+        counts = found["greedy"]["4 numbers"]["verdicts"]
+        total, left = sum(counts.values()), 0.0
+        parts = {name: counts.get(name, 0) for name in ENDS if name != "other"}
+        for name, count in (parts | {"other": total - sum(parts.values())}).items():
+            share = count / total
+            axis.barh(row, share, left=left, color=ENDS[name], label=name if row == 0 else None)
+            if share >= 0.06:
+                axis.text(left + share / 2, row, f"{share:.1%}", ha="center", va="center", fontsize=8)
+            left += share
+        axis.text(0.01, row + 0.44, NAMES[label], fontsize=8, va="bottom")
+    axis.set_yticks([])
+    axis.set_ylim(-0.6, len(models) - 0.2)
+    axis.set_xlim(0, 1)
+    axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
+    axis.set_title("How answers to four numbers ended", fontsize=11)
+    _clean(axis)
+
+
+def draw_curves(results: Path, out: Path) -> None:
+    """Held-out solve rate of the cold starts over minutes; reward and length of GRPO over steps."""
+    figure, axes = pyplot.subplots(1, 3, figsize=(15, 3.8), layout="constrained")
+    for label in ("cold", "plain", "longer"):
+        logged = _lines(results / f"{label}.jsonl")
+        if logged:
+            minutes = [line["seconds"] / 60 for line in logged]
+            axes[0].plot(minutes, [line["solved_4"] for line in logged], "o-", color=COLOURS[label], label=NAMES[label])
+    axes[0].set(title="Cold start: four numbers solved (validation)", xlabel="minutes of training", ylim=(0, 1))
+    for label in ("grpo", "plain-grpo"):
+        logged = [line for line in _lines(results / f"{label}.jsonl") if "reward" in line]
+        for axis, key in ((axes[1], "rewards/equation_reward/mean"), (axes[2], "completions/mean_length")):
+            if logged:
+                steps, values = [line["step"] for line in logged], [line[key] for line in logged]
+                axis.plot(steps, values, ".", color=COLOURS[label], alpha=0.4)
+                axis.plot(steps, _running_mean(values), color=COLOURS[label], label=NAMES[label])
+    axes[1].set(title="GRPO: share of completions that are right", xlabel="step", ylim=(0, 1))
+    axes[2].set(title="GRPO: tokens of a completion", xlabel="step", ylim=(0, None))
+    for axis in axes:
+        axis.legend(fontsize=8, loc="lower right")
+        _clean(axis)
+    _save(figure, out)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _running_mean(values: Sequence[float], width: int = 5) -> list[float]:
+    windows = [values[max(0, end - width) : end] for end in range(1, len(values) + 1)]
+    return [sum(window) / len(window) for window in windows]
+
+
+def _clean(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.25)
+    axis.set_axisbelow(True)
+
+
+def _save(figure: Any, out: Path) -> None:
+    figure.savefig(out, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+    print(out)
+
+
+if __name__ == "__main__":
+    main()

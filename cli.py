@@ -212,8 +212,6 @@ def train(
     overwrite: bool,
 ) -> None:
     """Train with a RECIPE: a YAML file, or one that is shipped (demo, tiny-cold-start)."""
-    from .train.launch import run_training
-
     if patience is not None:
         changes = (*changes, f"evaluate.patience={patience}")
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
@@ -223,6 +221,8 @@ def train(
     hub = connect(hub_name) if recipe.launch.launcher == "hf-jobs" and not dry_run else None
     if hub is None and not namespace:
         connect_if_remote(dataset, hub_name)
+    from .train.launch import run_training  # after connecting, for it imports the Hub's clients
+
     begun = {"overwrite": overwrite, "dry_run": dry_run, "command": command_line(), "echo": click.echo, "hub": hub}
     run_training(recipe, dataset, out, **begun, callbacks=callbacks, forwarded=forwarded)
     if not dry_run:
@@ -329,8 +329,9 @@ def cost(run_folder: Path) -> None:
 @click.option("--public", is_flag=True, help="Make the repositories public [default: private].")
 @click.option("--yes", is_flag=True, help="Do not ask before anything becomes public.")
 @click.option("--space/--no-space", default=True, show_default=True, help="Make the Space too.")
-@click.option("--adopt", is_flag=True, help="RUN is another program's output: a full model or a PEFT adapter.")
+@click.option("--adopt", is_flag=True, help="RUN is another program's model or PEFT adapter: it alone goes.")
 @click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
+@click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--dry-run", is_flag=True, help="List what would be pushed, and contact nobody.")
 @click.option("--overwrite", is_flag=True, help="Replace RUN/published if it records another place.")
@@ -344,6 +345,7 @@ def publish(
     space: bool,
     adopt: bool,
     base: str | None,
+    addresses: tuple[str, ...],
     read_back: bool,
     dry_run: bool,
     overwrite: bool,
@@ -359,7 +361,7 @@ def publish(
     from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    wish = Wish(public, space, adopt, base, read_back)
+    wish = Wish(public, space, adopt, base, read_back, addresses)
     publish_run(
         run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, overwrite=overwrite, echo=click.echo
     )

@@ -8,7 +8,7 @@ refusal or a lost answer leaves it open what has happened, the branch is looked 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,15 +56,16 @@ def push_folder(
     *,
     revision: str = "main",
     message: str,
-    allow_patterns: list[str] | None = None,
+    allowed: Collection[str] = (),
 ) -> str:
     """Make a branch an exact mirror of a folder; returns the commit's sha.
 
     The branch is created when it is missing, files that are gone are deleted, and no commit is made when nothing
-    changed. Raises ``HubError`` when a file holds a secret (before anything is sent) or the Hub refuses.
+    changed. ``allowed`` are e-mail addresses that may be in it. Raises ``HubError`` when a file holds a secret (before
+    anything is sent) or the Hub refuses.
     """
-    files = local_files(folder, allow_patterns)
-    refuse(scan(folder, {"access token in use": hub.token or ""}, files))
+    files = local_files(folder)
+    refuse(scan(folder, {"access token in use": hub.token or ""}, files, allowed))
     branch = Branch(repo_id, repo_type, revision)
     with plain(hub, f"pushing to {branch}"), quiet_bars(path.stat().st_size for path in files.values()):
         _ensure_branch(hub, branch)
@@ -88,15 +89,12 @@ def push_text(hub: Hub, branch: Branch, name: str, text: str, *, message: str) -
         return retried(once)
 
 
-def local_files(folder: Path, allow_patterns: list[str] | None = None) -> dict[str, Path]:
+def local_files(folder: Path) -> dict[str, Path]:
     """What a push of the folder would send, by path in the repository."""
-    from huggingface_hub.utils import filter_repo_objects
-
     if not folder.is_dir():
         raise HubError(f"{folder} is not a folder: there is nothing to push")
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    names = [name for name in paths if not {".git", ".cache"} & set(name.split("/"))]
-    files = {name: paths[name] for name in filter_repo_objects(names, allow_patterns=allow_patterns)}
+    files = {name: path for name, path in paths.items() if not {".git", ".cache"} & set(name.split("/"))}
     if any(name.rsplit("/", 1)[-1] == ".gitignore" for name in files):
         raise HubError(f"{folder} holds a .gitignore, and the Hub silently leaves out what it lists: remove it")
     if not files:
@@ -219,14 +217,12 @@ def sha256_of(path: Path) -> str:
     return _digests[key]
 
 
-def verify_folder(
-    hub: Hub, repo_id: str, repo_type: str, folder: Path, *, revision: str, allow_patterns: list[str] | None = None
-) -> dict[str, str]:
+def verify_folder(hub: Hub, repo_id: str, repo_type: str, folder: Path, *, revision: str) -> dict[str, str]:
     """Read every file of a revision back and compare it; returns path -> SHA-256 in hex.
 
     Nothing is written to disk. Raises ``HubError`` naming the first file that is missing, extra or different.
     """
-    files = local_files(folder, allow_patterns)
+    files = local_files(folder)
     with plain(hub, f"reading {repo_id} at {revision} back"):
         commit = head_of(hub, Branch(repo_id, repo_type, revision))
         branch = Branch(repo_id, repo_type, commit)

@@ -2,17 +2,12 @@
 
 Secrets (access tokens, private keys, passwords) are looked for in every file; personal traces (e-mail
 addresses, paths of one computer) in text, in parquet columns and in TensorBoard events. The Hub has a scanner of its
-own, but it speaks after the push, when a secret has to be counted as leaked.
-
-Token forms: the providers' documentation (Hugging Face ``hf_``, GitHub ``ghp_``/``github_pat_``, AWS
-``AKIA``/``ASIA``, OpenAI ``sk-``, Slack ``xox?-``, Google ``AIza``, GitLab ``glpat-``, Stripe ``sk_live_``, SendGrid
-``SG.``, npm ``npm_``, PyPI ``pypi-AgEI``, Replicate ``r8_``, DigitalOcean ``dop_v1_``) and RFC 7519 (JWT).
+own, but it speaks after the push, when a secret has to be counted as leaked. What is looked for: ``scan_rules``.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from .errors import HubError
+from .scan_rules import EMAIL, SECRETS, Rule, literal_rule, personal_rules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +26,10 @@ OVERLAP_BYTES = 4096  # longer than anything a rule can match
 MAX_BINARY_BYTES = 16 << 20
 SHOWN_FINDINGS = 5
 MAX_NESTED_ARCHIVES = 3
+_clean: dict[tuple[int, int, int, int, str], frozenset[Rule]] = {}
+_EVENTS = "tfevents"  # binary, and made of texts
+# A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
+_VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -47,99 +47,65 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A ``pattern`` that is only tried where one of ``needles`` occurs, which is what keeps a scan fast;
-    a match that is wholly ``harmless`` is no finding."""
+class _Rules:
+    """``secrets`` are looked for in every file, ``personal`` where people write texts."""
 
-    kind: str
-    needles: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
-    harmless: re.Pattern[bytes] | None = None
+    secrets: tuple[Rule, ...]
+    personal: tuple[Rule, ...]
 
-
-def _rule(kind: str, needles: str, pattern: str, harmless: str | None = None) -> Rule:
-    excuse = re.compile(harmless.encode(), re.IGNORECASE) if harmless else None
-    return Rule(kind, tuple(needle.encode() for needle in needles.split()), re.compile(pattern.encode()), excuse)
+    @property
+    def all(self) -> tuple[Rule, ...]:
+        return (*self.secrets, *self.personal)
 
 
-SECRETS = (
-    _rule("Hugging Face token", "hf_ api_org_", r"(?:hf|api_org)_[A-Za-z0-9]{30,256}"),
-    _rule("GitHub token", "gh github_pat_", r"gh[pousr]_[A-Za-z0-9]{36,256}|github_pat_[A-Za-z0-9_]{40,256}"),
-    _rule("AWS key id", "AKIA ASIA", r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
-    _rule("OpenAI style key", "sk-", r"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z_-]{0,200}[0-9])[A-Za-z0-9_-]{20,256}"),
-    _rule("Slack token", "xox hooks.slack", r"xox[a-z]-[A-Za-z0-9-]{10,256}|hooks\.slack\.com/services/[\w/]{20,256}"),
-    _rule("Google key", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
-    _rule("GitLab token", "glpat-", r"glpat-[A-Za-z0-9_-]{20,256}"),
-    _rule("Stripe key", "k_live_", r"(?<![A-Za-z0-9])[rs]k_live_[A-Za-z0-9]{16,256}"),
-    _rule("SendGrid key", "SG.", r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,256}"),
-    _rule("npm token", "npm_", r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}"),
-    _rule("PyPI token", "pypi-", r"pypi-AgEI[A-Za-z0-9_-]{50,512}"),
-    _rule("Replicate token", "r8_", r"(?<![A-Za-z0-9])r8_[A-Za-z0-9]{37,64}"),
-    _rule("DigitalOcean token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
-    _rule("JSON web token", "eyJ", r"(?<![\w-])eyJ[\w-]{10,1000}\.eyJ[\w-]{10,1000}\.[\w-]{10,1000}"),
-    _rule("private key", "PRIVATE", r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY"),
-)
-# A quoted value, or a bare one that ends its line or setting and could not be a name in a program. The value is
-# the only group of any rule here; where there is a group, it is what a finding masks.
-_QUOTE = r"""\\{0,4}["']"""
-_END = r"""\s"'\\()\[\]{}<>$,;&*|"""
-_BARE = rf"(?=[^{_END}]{{0,128}}?[^A-Za-z_.{_END}])([^{_END}]{{6,128}})"
-PASSWORD = _rule(
-    "password",
-    "ass ASS ecret ECRET _key _KEY oken OKEN",
-    r"(?i)(?:password|passwd|secret_access_key|client_secret|api_key|hub_token|auth_token)"
-    rf"(?:{_QUOTE})?[ \t]{{0,8}}[=:](?:"
-    rf"""[ \t]{{0,8}}{_QUOTE}([^\s"'\\()\[\]{{}}<>$*|]{{6,128}}){_QUOTE}"""
-    rf"""|(?<==){_BARE}(?=[\s,;&"'\\]|$)|[ \t]{{1,8}}{_BARE}(?=[ \t]{{0,8}}(?:[\r\n,;#}}"'\\]|$)))""",
-)
-# Behind a letter only when that letter belongs to an escape inside a JSON string; a URL's path is no home.
-_START = r"(?:(?<![\w.~:/%-])|(?<=\\[nrt])|(?<=file://))"
-# Nobody's mailbox: RFC 2606 domains, addresses that take no mail, the user part of an SSH remote.
-_NO_MAILBOX = (
-    r"(?:no-?reply|git)@.+|.+@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|users\.noreply\.github\.com)"
-    r"|.+@.+\.(?:example|invalid|test|localhost)"
-)
-_SPACE_HOME = "/home/user"  # the account that every Space runs under; it names no person
-# Folders that hold what belongs to one computer; a path below them says where something ran, and often for whom.
-_FOLDERS = "mnt|data\\d*|opt|srv|scratch|workspace|tmp|Volumes|gpfs|lustre|nfs|storage|export|private/(?:var|tmp)"
-_EMAIL = r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
-PERSONAL = (
-    PASSWORD,
-    _rule("e-mail address", "@", _EMAIL, _NO_MAILBOX),
-    _rule("home folder", "/home/ /Users/ /root/", _START + r"/(?:home|Users|root)/[\w.-]{1,64}", _SPACE_HOME),
-    _rule("absolute path", "/", _START + rf"/(?:{_FOLDERS})(?:/[\w.@+-]{{1,64}}){{2,16}}"),
-    _rule("absolute path", ":\\ :/", r"(?<![A-Za-z])[C-Z]:(?:\\{1,4}(?!Users)[\w .-]{2,64}){2,16}"),
-    _rule("home folder", "Users", r"(?<![A-Za-z])[A-Za-z]:(?:\\{1,4}|/)Users(?:\\{1,4}|/)[\w.-]{1,64}"),
-)
-_EVENTS = "tfevents"  # binary, and made of texts
-# A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
-_VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
-
-
-def scan(folder: Path, private: Mapping[str, str] | None = None, names: Collection[str] | None = None) -> list[Finding]:
+def scan(
+    folder: Path,
+    private: Mapping[str, str] | None = None,
+    names: Collection[str] | None = None,
+    allowed: Collection[str] = (),
+) -> list[Finding]:
     """Everything under ``folder`` that must not be published, in the order of paths.
 
     ``private`` names further texts that must not occur (the kind -> the text), such as the token in use; with
-    ``names`` (relative posix paths) only those files are looked at.
+    ``names`` (relative posix paths) only those files are looked at. ``allowed`` are e-mail addresses that may be
+    published; nothing else can be allowed.
     Text is read in blocks, so a file's size does not matter; of other files the first 16 MiB are looked at
     for secrets, of safetensors the header, of archives each member, of parquet every text column.
     """
-    rules = tuple(_literal(kind, text) for kind, text in (private or {}).items() if text)
+    own = tuple(literal_rule(kind, text) for kind, text in (private or {}).items() if text)
+    rules = _Rules((*SECRETS, *own), personal_rules(allowed))
     found: list[Finding] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if names is None or name in names:
-            found += _scan_file(path, name, rules)
+            found += _scan_unless_clean(path, name, rules)
     return found
 
 
-def refuse(findings: list[Finding]) -> None:
-    """Raise ``HubError`` naming the first findings, masked, unless there are none."""
+def _scan_unless_clean(path: Path, name: str, rules: _Rules) -> list[Finding]:
+    """Findings of a file; one that these rules found clean is not read again in this process while it stays the same,
+    links to it included."""
+    at = path.stat()
+    key = (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, path.name)
+    if _clean.get(key, frozenset()).issuperset(rules.all):
+        return []
+    found = list(_scan_file(path, name, rules))
+    if not found:
+        _clean[key] = frozenset(rules.all)
+    return found
+
+
+def refuse(findings: list[Finding], allow: str = "") -> None:
+    """Raise ``HubError`` naming the first findings, masked, unless there are none. ``allow`` is the option by which the
+    caller lets an e-mail address through."""
     if findings:
         shown = "; ".join(map(str, findings[:SHOWN_FINDINGS]))
         more = len(findings) - SHOWN_FINDINGS
         rest = f"; and {more} more" if more > 0 else ""
-        raise HubError(f"nothing was uploaded, because it would make this public: {shown}{rest}; remove it and retry")
+        fix = "remove it and retry"
+        if allow and all(finding.kind == EMAIL.kind for finding in findings):
+            fix += f", or pass {allow} if whoever it belongs to wants it there"
+        raise HubError(f"nothing was uploaded, because it would make this public: {shown}{rest}; {fix}")
 
 
 def mask(text: str) -> str:
@@ -151,35 +117,30 @@ def mask(text: str) -> str:
     return f"{text[:4]}..., {len(text)} characters"
 
 
-def _literal(kind: str, text: str) -> Rule:
-    return Rule(kind, (text.encode(),), re.compile(re.escape(text.encode())))
-
-
-def _scan_file(path: Path, name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
+def _scan_file(path: Path, name: str, rules: _Rules) -> Iterator[Finding]:
     if path.suffix == ".parquet":
-        yield from _scan_parquet(path, name, (*SECRETS, *PERSONAL, *extra))
+        yield from _scan_parquet(path, name, rules.all)
         return
     with path.open("rb") as file:
-        yield from _scan_stream(file, name, extra)
+        yield from _scan_stream(file, name, rules)
     if zipfile.is_zipfile(path):  # by its end; what stands before the archive was looked at as well
-        yield from _scan_archive(path, name, extra)
+        yield from _scan_archive(path, name, rules)
 
 
-def _scan_stream(file: IO[bytes], name: str, extra: tuple[Rule, ...]) -> Iterator[Finding]:
+def _scan_stream(file: IO[bytes], name: str, rules: _Rules) -> Iterator[Finding]:
     """Findings of a file by its content: text in full, anything else in part and for secrets alone."""
     start = file.read(8192)
     utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
     if b"\0" not in start or utf16:
-        personal = () if Path(name).name in _VOCABULARY else PERSONAL
-        yield from _scan_blocks(_blocks(file, start), name, (*SECRETS, *personal, *extra))
+        fitting = rules.secrets if Path(name).name in _VOCABULARY else rules.all
+        yield from _scan_blocks(_blocks(file, start), name, fitting)
         return
     limit = MAX_BINARY_BYTES
     if name.endswith(".safetensors"):  # 8 bytes: length of the JSON header (safetensors format)
         limit = min(limit, 8 + int.from_bytes(start[:8], "little"))
     data = (start + file.read(max(0, limit - len(start))))[:limit]
-    personal = PERSONAL if _EVENTS in name else ()
-    rules = (*SECRETS, *personal, *extra)
-    found = [one for form in (data, data.replace(b"\0", b"")) for one in _scan_blocks([form], name, rules)]
+    fitting = rules.all if _EVENTS in name else rules.secrets
+    found = [one for form in (data, data.replace(b"\0", b"")) for one in _scan_blocks([form], name, fitting)]
     yield from dict.fromkeys(Finding(name, 0, one.kind, one.shown) for one in found)  # the second form is UTF-16's
 
 
@@ -218,14 +179,14 @@ def _matches(window: bytes, rules: tuple[Rule, ...]) -> Iterator[tuple[str, int,
                     yield rule.kind, *match.span(), text
 
 
-def _scan_archive(file: Path | IO[bytes], name: str, extra: tuple[Rule, ...], depth: int = 0) -> Iterator[Finding]:
+def _scan_archive(file: Path | IO[bytes], name: str, rules: _Rules, depth: int = 0) -> Iterator[Finding]:
     """Each member of a zip file (a wheel is one) as if it lay in the folder, archives in archives too."""
     with zipfile.ZipFile(file) as archive:
         for member in archive.namelist():
             content, inside = archive.read(member), f"{name}!{member}"
-            yield from _scan_stream(io.BytesIO(content), inside, extra)
+            yield from _scan_stream(io.BytesIO(content), inside, rules)
             if depth < MAX_NESTED_ARCHIVES and zipfile.is_zipfile(io.BytesIO(content)):
-                yield from _scan_archive(io.BytesIO(content), inside, extra, depth + 1)
+                yield from _scan_archive(io.BytesIO(content), inside, rules, depth + 1)
 
 
 def _scan_parquet(path: Path, name: str, rules: tuple[Rule, ...]) -> Iterator[Finding]:

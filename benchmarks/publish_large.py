@@ -1,7 +1,8 @@
 """Memory and time of publishing a large checkpoint, and of publishing again when nothing changed.
 
-    python benchmarks/publish_large.py --gigabytes 2 --out FILE
+    python benchmarks/publish_large.py --gigabytes 2
 
+With 2 GiB or more the figures go to results/publish/large.json, with less only where --out says.
 Memory is the peak of the publishing process's resident set over that of the same process with its libraries
 imported; the rehearsal Hub is a process of its own. Time stands beside a plain copy of the same bytes over loopback
 (one PUT and one GET by the standard library), which is what any client of a loopback server has to do.
@@ -22,11 +23,14 @@ import sys
 import tempfile
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 BLOCK = 1 << 20
+LIBRARIES = ("huggingface_hub", "uvicorn")
 SHARD_BYTES = 1 << 30
+RESULTS, ENOUGH = Path(__file__).resolve().parent / "results" / "publish" / "large.json", 2
 ONE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -47,6 +51,8 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.out is None and options.gigabytes >= ENOUGH:
+        options.out = RESULTS
     with tempfile.TemporaryDirectory(prefix="publish-large-") as name:
         results = measure(Path(name), options.gigabytes)
     text = json.dumps(results, indent=1)
@@ -70,8 +76,9 @@ def measure(place: Path, gigabytes: int) -> dict[str, Any]:
     whole = time.monotonic() - began
     return {
         "command": f"python {' '.join(sys.argv)}",
-        "python": platform.python_version(),
-        "load_before_and_after": os.getloadavg(),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
+        "cores": os.cpu_count(),
+        "load_at_the_end": os.getloadavg(),
         "bytes": gigabytes * SHARD_BYTES,
         "raw_loopback_put_and_get_seconds": round(copied, 2),
         "publish_and_read_back_seconds": round(first["seconds"], 2),

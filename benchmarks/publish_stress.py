@@ -1,7 +1,8 @@
 """Publishes of a toy run against a rehearsal Hub that fails on purpose, each killed once (-9) at a random moment.
 
-    python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 8 --out FILE
+    python benchmarks/publish_stress.py --publishes 200 --faults 0.2 --mode lfs --jobs 8
 
+With 200 publications or more the figures go to results/publish/stress_MODE.json, with fewer only where --out says.
 Every publication is a process of its own, forked from one that has imported everything. What came of it is read off
 the Hub's disk, not asked of the client: repositories, branches, trees, the bytes of every blob, tags, commits. Exit
 status 1 when anything is missing, different, duplicated or tagged without having been verified.
@@ -32,7 +33,8 @@ TOY = Path(__file__).resolve().parent.parent / "tests" / "toy_run.py"
 WRITE_TOY = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['write_run'](pathlib.Path(sys.argv[2]))"
 PARTS = ("datasets/Countdown-r1-zero", "models/countdown-r1-toy", "spaces/countdown-r1-toy-demo")
 PARTS += ("datasets/countdown-r1-toy-evaluation", "datasets/countdown-r1-toy-completions")
-CALIBRATIONS, MAX_RERUNS = 4, 1
+CALIBRATIONS = 4
+RESULTS, ENOUGH = Path(__file__).resolve().parent / "results" / "publish", 200
 KEPT = ".gitattributes"
 
 
@@ -110,8 +112,10 @@ def main() -> None:
     parser.add_argument("--mode", choices=["lfs", "xet"], default="lfs")
     parser.add_argument("--jobs", type=int, default=8, help="publications at a time")
     parser.add_argument("--kill-within", type=float, help="seconds [default: as long as a publication takes]")
-    parser.add_argument("--out", type=Path, help="write the results here as JSON")
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
+    if options.out is None and options.publishes >= ENOUGH:
+        options.out = RESULTS / f"stress_{options.mode}.json"
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None, prefix="publish-stress-") as name:
         results = stress(Path(name), options)
@@ -146,7 +150,8 @@ def stress(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     results |= {"seconds": spread(tally.seconds), "wall_seconds": round(time.monotonic() - began, 1)}
     libraries = ("huggingface_hub", "hf_xet", "uvicorn")
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
-    about = {"command": f"python {' '.join(sys.argv)}", "versions": versions}
+    about = {"command": f"python {' '.join(sys.argv)}", "versions": versions, "cores": os.cpu_count()}
+    about |= {"load_at_the_end": os.getloadavg()}
     return about | results | {"states_at_kill": dict(tally.states_at_kill)}
 
 

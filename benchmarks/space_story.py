@@ -1,6 +1,6 @@
 """Write ``space/story.json``, the story that the page tells of the shipped model.
 
-    python benchmarks/space_story.py outputs/tiny-answers --demo outputs/demo
+    python benchmarks/space_story.py outputs/tiny/answers --demo outputs/demo
 
 Curves, table and counts are the published measurements, ``benchmarks/results/tiny/``. Quotes and the replay before and
 after are taken from the answers that those were counted from (``make tiny-model`` leaves them); answers that do not

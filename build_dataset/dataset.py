@@ -169,6 +169,14 @@ def download(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
         return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
 
 
+def pinned(name: str) -> str | None:
+    """``namespace/name@commit`` of a dataset on the Hub, None for a folder or a file."""
+    match = HUB_ID.fullmatch(name)
+    if match is None or Path(name).exists():
+        return None
+    return f"{match[1]}@{download(match[1], match[2], [manifest.FILE_NAME]).name}"
+
+
 def _in_memory(rows: pa.Table) -> datasets.Dataset:
     from datasets import Dataset
     from datasets.table import InMemoryTable

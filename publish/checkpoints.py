@@ -28,7 +28,7 @@ CHECKPOINT_FILES = (
 )
 RUN_FILES = ("training.png", "completion_samples/*.txt")
 RUN_MEASUREMENTS = ("metrics.jsonl", "aha.json", "cost.json", "recipe.yaml")
-DATASET_FILES = ("*/*.parquet",)
+DATASET_FILES = ("*/*.parquet", "*.png")
 HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
 STAGES = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}
 # Keys that say where on whose machine something ran.

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from .cards import TEMPLATES, protocol, tidy
+from .cards import TEMPLATES, tidy
 from .checkpoints import Run, stage_files, without_places, write_json, write_text
 from .links import Links
+from .sentences import protocol
 
 PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
 _MODELS_SECTION = "\n# Models trained on it · 用它训练的模型\n"  # the last section
@@ -84,7 +85,8 @@ def evaluation_card(run: Run, links: Links, labels: list[str]) -> str:
         for label in labels
     ]
     n = sum(row.get("n", 0) for row in run.summary.get("models", []))
-    values = {"title": _title(links, "evaluation"), "protocol": protocol(run), "labels": labels, "best": run.best.label}
+    values = {"title": _title(links, "evaluation"), "labels": labels, "best": run.best.label}
+    values |= {"protocol": protocol(run), "protocol_zh": protocol(run, "zh")}
     return _card("evaluation_card.md", links, configs, n, values)
 
 

@@ -84,6 +84,8 @@ class LivePush(TrainerCallback):
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Give the queue a last, bounded time and say what did not arrive."""
+        if not state.is_world_process_zero:
+            return  # the folder is the main process's, which may still push from it
         if self.thread is not None:
             self.waiting.put(None)
             self.thread.join(self.last_seconds)

@@ -6,88 +6,45 @@ makes no commit, and what was read back once is not read again, so the same comm
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from .. import manifest
-from ..errors import StageError
-from ..hub import Hub, web_url
-from ..hub_push import push_folder, sha256_of, verify_folder
+from ..hub import Hub
+from ..hub_push import push_folder, verify_folder
 from . import repositories
 from .adopt import read_adopted
-from .checkpoints import Run, base_model, read_run, write_json
+from .checkpoints import Run, base_model, read_run
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
 from .links import Links
+from .record import Published, Pushed, check_record, last_record, place_of, published_by, pushed_from, write_record
+from .source import fetch_dataset
 from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
-
-RECORD = "published.json"
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """One revision of one repository: SHA-256 and size in bytes of its files. ``commit`` is None in a dry run."""
-
-    role: str
-    repo_id: str
-    repo_type: str
-    revision: str
-    message: str
-    url: str
-    commit: str | None
-    sha256: dict[str, str] = field(repr=False)
-    sizes: dict[str, int] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Repo:
-    """A repository: ``revision`` is the commit of ``main`` that the cards name, None in a dry run."""
-
-    id: str
-    type: str
-    revision: str | None
-    url: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """What lies on the Hub, verified; or, with ``tag`` None, what a dry run would push. A repository that the run
-    has nothing for is None."""
-
-    hub: str
-    namespace: str
-    public: bool
-    tag: str | None
-    collection: str | None
-    model: Repo
-    dataset: Repo | None
-    evaluation: Repo | None
-    completions: Repo | None
-    space: Repo | None
-    pushed: tuple[Pushed, ...]
-
-    @property
-    def repos(self) -> tuple[Repo, ...]:
-        found = (self.dataset, self.model, self.evaluation, self.completions, self.space)
-        return tuple(repo for repo in found if repo)
 
 
 @dataclass(frozen=True)
 class Wish:
     """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
-    ``read_back`` compares every file again, those verified before included."""
+    ``read_back`` compares every file again, those verified before included; ``addresses`` are e-mail addresses that
+    may become public."""
 
     public: bool = False
     space: bool = True
     adopt: bool = False
     base: str | None = None
     read_back: bool = False
+    addresses: tuple[str, ...] = ()
+
+    def command(self, run: Run, hub: Hub, namespace: str) -> str:
+        """What to type for it, but for where a folder lies on this computer."""
+        flags = {"--hub rehearsal": hub.rehearsal, "--public": self.public, "--no-space": not self.space}
+        flags |= {"--adopt": self.adopt, f"--base {self.base}": bool(self.base)}
+        command = f"countdown-r1 publish outputs/{run.name} --push-to {namespace}"
+        return " ".join([command, *(flag for flag, given in flags.items() if given)])
 
 
 def publish(
@@ -111,32 +68,34 @@ def publish(
     """
     wish = wish or Wish()
     began = time.monotonic()
+    if not (wish.adopt or dry_run):
+        fetch_dataset(run, hub, echo)
     finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
     if not dry_run and (base := base_model(finished)):
         finished = replace(finished, licence=licence_of(hub, base))
         if finished.licence is None:
             echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
     links = repo_links(finished, namespace, hub, space=wish.space)
-    _check_record(finished.folder / "published", hub, namespace, overwrite)
+    check_record(finished.folder / "published", hub, namespace, overwrite)
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
-        planned = _plan(finished, hub, links, Path(temporary))
+        planned = _plan(finished, hub, links, Path(temporary), wish.addresses)
         if dry_run:
             _show(planned, echo)
-            return _published(hub, links, wish, planned)
+            return published_by(hub, links, wish.public, planned)
         with only_publisher(finished.folder, place_of(hub)) as ledger:
             one = _Publication(finished, hub, wish, ledger, Path(temporary), echo)
             pushed, links = one.push_all(links)
             collection = repositories.collect(hub, links, f"{finished.name}: Countdown R1") if not wish.adopt else None
             if wish.public:
                 repositories.open_all(hub, links, collection)
-            published = _published(hub, links, wish, pushed, collection)
-            _record(finished, published, hub, wish, time.monotonic() - began)
+            published = published_by(hub, links, wish.public, pushed, collection)
+            write_record(finished, published, wish.command(finished, hub, namespace), time.monotonic() - began)
     for repo in published.repos:
         echo(f"published {repo.type:<8}{repo.url}")
     return published
 
 
-def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ...]:
+def _plan(run: Run, hub: Hub, links: Links, temporary: Path, allowed: tuple[str, ...]) -> tuple[Pushed, ...]:
     """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
     steps = {one.branch: UNKNOWN_COMMIT for one in run.checkpoints}
     unknown = {"dataset_revision": UNKNOWN_COMMIT, "weights_revision": UNKNOWN_COMMIT}
@@ -145,8 +104,8 @@ def _plan(run: Run, hub: Hub, links: Links, temporary: Path) -> tuple[Pushed, ..
     for part in parts(run, hub, links):
         out = temporary / f"plan-{len(planned)}"
         fill(part, out, links)
-        look_through(out, hub, run.folder)
-        planned.append(_pushed(part, out, links, hub, None))
+        look_through(out, hub, run.folder, allowed)
+        planned.append(pushed_from(part, out, links, hub, None))
         shutil.rmtree(out)
     return tuple(planned)
 
@@ -185,8 +144,9 @@ class _Publication:
     def _push(self, part: Part, out: Path, links: Links) -> Pushed:
         """Push a part and read it back, unless these files were found at this commit before."""
         repo_type, repo_id = links.repos[part.role]
-        commit = push_folder(self.hub, repo_id, repo_type, out, revision=part.revision, message=part.message)
-        one = _pushed(part, out, links, self.hub, commit)
+        branch = {"revision": part.revision, "message": part.message}
+        commit = push_folder(self.hub, repo_id, repo_type, out, **branch, allowed=self.wish.addresses)
+        one = pushed_from(part, out, links, self.hub, commit)
         if self.wish.read_back or not self.ledger.holds(repo_id, commit, one.sha256):
             verify_folder(self.hub, repo_id, repo_type, out, revision=commit)
             self.ledger.add(repo_id, commit, one.sha256)
@@ -208,7 +168,7 @@ class _Publication:
 
         Another run that adds its name to the dataset's card makes a commit, and that is no news for these cards.
         """
-        record = _last_record(self.run.folder)
+        record = last_record(self.run.folder)
         before = next((one for one in record.get("pushed", ()) if one["role"] == "dataset"), None)
         if before is None or record["hub"] != place_of(self.hub) or before["repo_id"] != dataset.repo_id:
             return None
@@ -219,15 +179,6 @@ class _Publication:
         asked = f"reading {name}"
         there = repositories.call(self.hub, asked, lambda: exists(name, revision, repo_type="dataset"))
         return revision if there else None
-
-
-def _pushed(part: Part, out: Path, links: Links, hub: Hub, commit: str | None) -> Pushed:
-    repo_type, repo_id = links.repos[part.role]
-    paths = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
-    digests = {name: sha256_of(path) for name, path in paths.items()}
-    sizes = {name: path.stat().st_size for name, path in paths.items()}
-    url = web_url(hub, repo_id, repo_type, commit or part.revision)
-    return Pushed(part.role, repo_id, repo_type, part.revision, part.message, url, commit, digests, sizes)
 
 
 def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
@@ -241,46 +192,3 @@ def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
     total = sum(sum(part.sizes.values()) for part in planned)
     repos = len({part.repo_id for part in planned})
     echo(f"{repos} repositories, {len(planned)} commits at most, {total:,} bytes; nothing was sent")
-
-
-def _published(
-    hub: Hub, links: Links, wish: Wish, pushed: tuple[Pushed, ...], collection: str | None = None
-) -> Published:
-    commits = {one.role: one.commit for one in pushed if one.revision == "main"} | {"dataset": links.dataset_revision}
-    repos: dict[str, Any] = dict.fromkeys(("dataset", "evaluation", "completions", "space"))
-    for role, (kind, name) in links.repos.items():
-        repos[role] = Repo(name, kind, commits[role], web_url(hub, name, kind))
-    return Published(place_of(hub), links.namespace, wish.public, links.tag, collection, **repos, pushed=pushed)
-
-
-def _last_record(run: Path) -> dict[str, Any]:
-    path = run / "published" / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _check_record(folder: Path, hub: Hub, namespace: str, overwrite: bool) -> None:
-    """Publishing to the same place again resumes; the record of another place is not lost by accident."""
-    record = _last_record(folder.parent)
-    if overwrite or not record:
-        return
-    before, now = f"{record['namespace']} on {record['hub']}", f"{namespace} on {place_of(hub)}"
-    if before != now:
-        raise StageError(f"{folder} records a publication to {before}; pass --overwrite to record {now} instead")
-
-
-def place_of(hub: Hub) -> str:
-    """Which Hub it is; the rehearsal one may come up on another port and is still the same."""
-    return "the rehearsal Hub" if hub.rehearsal else hub.endpoint
-
-
-def _record(run: Run, published: Published, hub: Hub, wish: Wish, seconds: float) -> None:
-    flags = [("--hub rehearsal", hub.rehearsal), ("--public", wish.public), ("--adopt", wish.adopt)]
-    command = f"countdown-r1 publish outputs/{run.name} --push-to {published.namespace}"
-    command = " ".join([command, *(flag for flag, given in flags if given)])
-    with manifest.stage_folder(run.folder / "published", overwrite=True) as folder:
-        write_json(folder / RECORD, asdict(published) | {"repos": [asdict(repo) for repo in published.repos]})
-        before = run.folder / ("evaluation" if run.evaluation else "model") / manifest.FILE_NAME
-        source = manifest.sha256(before) if before.is_file() else None
-        results = {repo.type: repo.id for repo in published.repos} | {"tag": published.tag}
-        record = manifest.Manifest("publish", command, results=results, read=source, seconds=round(seconds, 1))
-        manifest.write(folder, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from .dataset_cards import COMPLETIONS, completions_card, dataset_card, evaluati
 from .events import stage_events
 from .links import Links
 from .metadata import check_metadata
+from .sentences import headline
 
 UNKNOWN_COMMIT = "f" * 40  # stands for a commit that does not exist yet; as long in YAML as a real one
 
@@ -142,8 +143,19 @@ def _stage_space(run: Run, hub: Hub, out: Path, links: Links) -> None:
         model_repo=links.model,
         revision=links.model_revision or UNKNOWN_COMMIT,
         dataset_repo=links.dataset,
+        space_repo=str(links.space),
         endpoint=hub.endpoint,
-        wishes=Wishes(collect(run.folder)),
+        wishes=Wishes(collect(run.folder), measured=_measured(run)),
+    )
+
+
+def _measured(run: Run) -> tuple[str, str]:
+    """What the Space's card says of its model, in English and Chinese."""
+    models = run.summary.get("models", [])
+    english, chinese = (headline(models, run.best.label, language) for language in ("en", "zh"))
+    return (
+        english or "This model has not been evaluated.",
+        chinese or "本模型没有经过评测。",
     )
 
 
@@ -155,9 +167,11 @@ def fill(part: Part, out: Path, links: Links) -> None:
     check_metadata((out / "README.md").read_text(encoding="utf-8"), links.repos[part.role][0], where)
 
 
-def look_through(out: Path, hub: Hub, run: Path) -> None:
-    """Raise ``HubError`` when a folder holds something that must not leave: a secret, a person, this computer."""
+def look_through(out: Path, hub: Hub, run: Path, allowed: Collection[str] = ()) -> None:
+    """Raise ``HubError`` when a folder holds something that must not leave: a secret, a person (but for the
+    ``allowed`` e-mail addresses), this computer."""
     name = socket.gethostname()
     telling = len(name) > 5 and bool(re.search(r"[\d-]", name))  # 'debian' or 'localhost' would be found everywhere
     private = {"access token in use": hub.token or "", "folder of this run": f"{run}/"}
-    refuse(scan(out, private | ({"name of this computer": name} if telling else {})))
+    found = scan(out, private | ({"name of this computer": name} if telling else {}), allowed=allowed)
+    refuse(found, allow="--allow-email ADDRESS")

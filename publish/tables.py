@@ -14,12 +14,30 @@ _HEADERS = {
     | {"solve": "Solved (95% interval)", "format": "Right format (95% interval)"}
     | {"validation": "Solved on validation (n)", "level": "Level", "language": "Language", "solved": "Solved"}
     | {"commit": "Revision", "checkpoint": "Checkpoint"}
-    | {"turns": "Completions with a turn", "ahas": "True Ahas", "verdict": "Verdict"},
+    | {"turns": "Completions with a turn", "ahas": "True Ahas", "verdict": "Verdict"}
+    | {"what": "What", "value": "Value"},
     "zh": {"label": "模型", "step": "步数", "branch": "分支", "n": "题数", "tokens": "平均 token 数"}
     | {"solve": "解题率(95% 区间)", "format": "格式正确率(95% 区间)"}
     | {"validation": "验证集解题率(题数)", "level": "难度", "language": "语言", "solved": "解题率"}
     | {"commit": "版本", "checkpoint": "检查点"}
-    | {"turns": "有转折的回答", "ahas": "真正的顿悟", "verdict": "判定"},
+    | {"turns": "有转折的回答", "ahas": "真正的顿悟", "verdict": "判定"}
+    | {"what": "项目", "value": "数值"},
+}
+_COST = {
+    "hardware": ("Hardware", "硬件"),
+    "processes": ("Processes", "进程数"),
+    "sessions": ("Sessions", "运行次数"),
+    "hours": ("Hours", "小时"),
+    "allocated": ("Device-hours (GPUs, or processes on a CPU)", "设备小时(GPU,或 CPU 上的进程)"),
+    "busy": ("of these sampling or updating", "其中采样或更新"),
+    "generation": ("sampling", "采样"),
+    "rewards": ("rewards", "奖励计算"),
+    "update": ("updates", "更新"),
+    "other": ("anything else", "其他"),
+    "tokens": ("Tokens", "token 数"),
+    "energy_kwh": ("Energy in kWh", "能耗(千瓦时)"),
+    "price_per_hour": ("Price of an hour", "每小时价格"),
+    "total": ("Total", "总计"),
 }
 
 
@@ -93,10 +111,10 @@ def _columns(columns: dict[str, Callable[[Row], str]], rows: Sequence[Row], lang
     return table(headers, ([show(row) for show in columns.values()] for row in rows))
 
 
-def breakdown(models: Sequence[Row], key: str, name: str) -> str:
+def breakdown(models: Sequence[Row], key: str, name: str, language: str = "en") -> str:
     """Solve rates of several models side by side for each value of ``by_level`` or ``by_language``."""
     parts = [row.get(key) or {} for row in models]
-    headers = [_HEADERS["en"][name], _HEADERS["en"]["n"], *(row["label"] for row in models)]
+    headers = [_HEADERS[language][name], _HEADERS[language]["n"], *(row["label"] for row in models)]
     values = sorted({value for part in parts for value in part})
     rows = [[value, _same_n(parts, value), *(_rate(part.get(value)) for part in parts)] for value in values]
     return table(headers, (row for row in rows if any(row[2:])))
@@ -111,7 +129,7 @@ def _rate(part: Row | None) -> str:
     return percent(part.get("solve_rate")) if part else ""
 
 
-def ahas(models: Sequence[Row]) -> str:
+def ahas(models: Sequence[Row], language: str = "en") -> str:
     """Turns and true Ahas of every model for which they were counted, beside the number of puzzles."""
     columns: dict[str, Callable[[Row], str]] = {
         "label": lambda row: row["label"],
@@ -119,14 +137,14 @@ def ahas(models: Sequence[Row]) -> str:
         "turns": lambda row: plain(row["ahas"].get("n")),
         "ahas": lambda row: plain(row["ahas"].get("solved")),
     }
-    return _columns(columns, [row for row in models if row.get("ahas")], "en")
+    return _columns(columns, [row for row in models if row.get("ahas")], language)
 
 
-def verdicts(models: Sequence[Row]) -> str:
+def verdicts(models: Sequence[Row], language: str = "en") -> str:
     """How often each verdict was given to each of several models."""
     counts = [row.get("verdicts") or {} for row in models]
     names = sorted({name for count in counts for name in count})
-    headers = [_HEADERS["en"]["verdict"], *(row["label"] for row in models)]
+    headers = [_HEADERS[language]["verdict"], *(row["label"] for row in models)]
     return table(headers, ([name, *(plain(count.get(name)) for count in counts)] for name in names))
 
 
@@ -151,9 +169,23 @@ def paired(measured: Row | None, language: str = "en") -> str:
     )
 
 
-def facts(values: Row) -> str:
+def facts(values: Row, language: str = "en") -> str:
     """A two-column table of everything in a nested mapping that is a number, a text or a list of them."""
-    return table(("What", "Value"), ((name.replace("_", " "), shown) for name, shown in _flat(values)))
+    headers = [_HEADERS[language][name] for name in ("what", "value")]
+    return table(headers, ((name.replace("_", " "), shown) for name, shown in _flat(values)))
+
+
+def cost(values: Row, language: str = "en") -> str:
+    """``cost.json`` as a table; '' for an empty one. A price of 0 means that none was stated: no sum is shown."""
+    stages = {name: part.get("gpu_hours") for name, part in (values.get("stages") or {}).items()}
+    money = {}
+    if values.get("price_per_hour"):
+        currency = values.get("currency", "")
+        money = {key: f"{plain(values.get(key))} {currency}" for key in ("price_per_hour", "total")}
+    known = values | (values.get("gpu_hours") or {}) | stages | {"price_per_hour": None, "total": None} | money
+    names = {key: pair[language == "zh"] for key, pair in _COST.items()}
+    headers = [_HEADERS[language][name] for name in ("what", "value")]
+    return table(headers, ((name, plain(known[key])) for key, name in names.items() if known.get(key) is not None))
 
 
 def _flat(values: Row, prefix: str = "") -> Iterable[tuple[str, str]]:

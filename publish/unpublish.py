@@ -16,7 +16,7 @@ from ..hub_push import Branch, push_text
 from .dataset_cards import other_models, without_model
 from .ledger import FOLDER
 from .links import Links
-from .publish import RECORD, place_of
+from .record import RECORD, place_of
 from .repositories import call, dataset_card_of
 
 

@@ -50,6 +50,7 @@ def push_space(
             model_repo=source.path_or_id,
             revision=about.sha or source.revision,
             dataset_repo=None,
+            space_repo=repo_id,
             endpoint=hub.endpoint,
             wishes=wishes,
         )

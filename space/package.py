@@ -80,11 +80,13 @@ _CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the page of a Space is to have: the training ``story`` it tells, ``others`` to compare with, ZeroGPU."""
+    """What a Space is to have: the training ``story`` its page tells, ``others`` to compare with, ZeroGPU; and what was
+    ``measured`` of its model, for its card, in a sentence of English and one of Chinese."""
 
     story: Story | None = None
     others: tuple[str, ...] = ()
     zero_gpu: bool = False
+    measured: tuple[str, str] = ("", "")
 
 
 def package_space(
@@ -93,10 +95,11 @@ def package_space(
     model_repo: str,
     revision: str,
     dataset_repo: str | None,
+    space_repo: str = "SPACE_OR_URL",
     endpoint: str | None = None,
     wishes: Wishes | None = None,
 ) -> Path:
-    """Write the Space's repository to ``out`` and return it.
+    """Write the repository of the Space ``space_repo`` to ``out`` and return it.
 
     ``revision`` pins the model, best as a commit; ``endpoint`` is where the card's links lead. Raises ``StageError``
     when the package is not installed, so that its metadata are nowhere to be found.
@@ -117,6 +120,9 @@ def package_space(
         revision=revision,
         dataset=_link(dataset_repo, "datasets/", endpoint) if dataset_repo else "drawn as you ask for them",
         version=metadata.version(DISTRIBUTION),
+        space=space_repo,
+        measured=wishes.measured[0] or "No rate of this model was handed over with this Space.",
+        measured_zh=wishes.measured[1] or "制作这个 Space 时没有得到该模型的解题率。",
     )
     _write(out / "README.md", f"---\n{_front_matter(model_repo, dataset_repo, zero_gpu)}---\n\n{body}")
     return out

@@ -159,6 +159,7 @@ def adopted_model(place: Path, hub: Any) -> dict[str, Any]:
         "branch": files(hub, repo, "step-7"),
         "lines": lines,
     }
+    found["alone"] = [again.collection, [one.id for one in again.repos]]
     return found | {"same": again.model == published.model, "empty": run_publish(place / "hub", hub, adopt=True)[0]}
 
 

@@ -3,8 +3,9 @@
     python publish_scenario.py PLACE STEP
 
 ``HF_ENDPOINT`` is read when huggingface_hub is imported, so tests cannot do this in their own process. STEP is
-``interrupted`` (ends itself with SIGKILL after the second verified revision) or ``day`` (everything else);
-what was seen is written to PLACE/STEP.json. A guard ends the process when anything reaches beyond loopback.
+``interrupted`` (ends itself with SIGKILL after the second verified revision), ``day`` (everything else) or
+``unguarded`` (what a publication without its scanner would have sent); what was seen is written to PLACE/STEP.json.
+A guard ends the process when anything reaches beyond loopback.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def main(place: Path, step: str) -> None:
     sys.addaudithook(guard)
     from countdown_r1.hub import connect
 
-    hub = connect("rehearsal", data=place / "hub")
-    seen = {"interrupted": interrupted, "day": day}[step](place, hub)
+    hub = connect("rehearsal", data=place / ("unguarded" if step == "unguarded" else "hub"))
+    seen = {"interrupted": interrupted, "day": day, "unguarded": unguarded}[step](place, hub)
     (place / f"{step}.json").write_text(json.dumps(seen, indent=1))
 
 
@@ -82,6 +83,7 @@ def day(place: Path, hub: Any) -> dict[str, Any]:
     seen["files"] = remote_files(hub, published)
     seen["card"] = Path(download(hub, published.model.id, "README.md", published.model.revision)).read_text()
     seen["texts"] = texts(hub, published)
+    seen["cards"] = cards(hub, published)
     seen["snippet"] = run_snippet(seen["card"])
     seen["dataset rows"] = dataset_rows(hub, published.dataset)
     seen["dataset rows by this package"] = own_dataset_rows(published.dataset)
@@ -153,6 +155,15 @@ def texts(hub: Any, published: Any) -> str:
     return "\n".join([data, *main, *branch])
 
 
+def cards(hub: Any, published: Any) -> dict[str, str]:
+    """The card of every repository and revision as it is served."""
+    found = {}
+    for one in published.pushed:
+        path = download(hub, one.repo_id, "README.md", one.revision, one.repo_type)
+        found[f"{one.role}@{one.revision}"] = Path(path).read_text()
+    return found
+
+
 def run_snippet(card: str) -> dict[str, Any]:
     """The card's own code, run as it stands; and whether its prompt is the one that the evaluation uses."""
     from countdown_r1.build_dataset.prompt import load_template, prompt_text
@@ -215,6 +226,25 @@ def planted(place: Path, hub: Any) -> dict[str, Any]:
     return seen
 
 
+def unguarded(place: Path, hub: Any) -> dict[str, bool]:
+    """By place, whether what was planted there arrives when nothing looks for it: each place with a token of its own,
+    all in one run."""
+    global SECRET  # noqa: PLW0603
+    from countdown_r1 import hub_push
+    from countdown_r1.publish import staging
+
+    hub_push.scan = staging.scan = lambda *_, **__: []
+    run, planted = copy_run(place, "unguarded-run"), {}
+    for number, (name, plant) in enumerate(PLACES.items()):
+        SECRET = planted[name] = f"hf_{number:03}" + "aB3" * 11
+        plant(run)
+    toy()["reopen"](run, "dataset")
+    error, _ = run_publish(run, hub)
+    assert not isinstance(error, list), error
+    sent = b"".join(path.read_bytes() for path in (place / "unguarded" / "blobs").glob("*/*"))
+    return {name: secret.encode() in sent for name, secret in planted.items()}
+
+
 def in_text(stage: str, name: str) -> Any:
     """Plants the token in a text or JSON file as one more line or key."""
 
@@ -224,7 +254,8 @@ def in_text(stage: str, name: str) -> Any:
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         values = json.loads(old) if path.suffix == ".json" and old else None
         path.unlink(missing_ok=True)
-        path.write_text(json.dumps(values | {"note": SECRET}) if values else f"{old}\nnote: {SECRET}\n")
+        line = json.dumps({"step": 9, "note": SECRET}) if path.suffix == ".jsonl" else f"note: {SECRET}"
+        path.write_text(json.dumps(values | {"note": SECRET}) if values else f"{old.rstrip()}\n{line}\n")
         return stage
 
     return plant
@@ -245,7 +276,8 @@ def in_parquet(run: Path) -> str:
     path = run / "model" / "completions" / "completions_00002.parquet"
     table = pq.read_table(path)
     texts = [SECRET, *table["completion"].to_pylist()[1:]]
-    pq.write_table(table.set_column(2, "completion", pa.array(texts)), path)
+    table = table.set_column(2, "completion", pa.array(texts))
+    pq.write_table(table, path, compression="NONE", use_dictionary=False)
     return "model"
 
 

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.publish import tables
+from countdown_r1.publish.adopt import adopted_card, read_adopted
 from countdown_r1.publish.cards import checkpoint_card, model_card
 from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
 from countdown_r1.publish.dataset_cards import dataset_card
@@ -177,6 +178,44 @@ def test_the_chinese_half_has_every_section_of_the_english_one(pristine: Path) -
     assert re.findall(r"^## (.+)$", english, re.MULTILINE) == names.split("|")
 
 
+def test_the_chinese_half_is_chinese_and_has_the_same_measurements(pristine: Path) -> None:
+    english, _, chinese = model_card(read_run(pristine), LINKS).partition("## 中文说明")
+    heads = {cell for line in re.findall(r"^\| (.+) \|\n\| ---", chinese, re.MULTILINE) for cell in line.split(" | ")}
+    names = {"base", "checkpoint-2", "train", "validation", "test"}
+    assert not [head for head in heads - names if re.fullmatch(r"[\x00-\x7f]+", head)], heads
+    for number in ("71.4%", "31.2%", "0.4321", "0.0375", "seed 11", "67.3%"):
+        assert number in english and number.replace("seed", "随机种子") in chinese
+    assert "**checkpoint-2 解出了 500 道未训练过的题目中的 71.4%(95% 区间 67.3% 到 75.3%);基础模型" in chinese
+
+
+def test_the_card_names_the_command_that_measures_the_published_weights_again(pristine: Path) -> None:
+    import shlex
+
+    from countdown_r1.cli import main
+
+    card = model_card(read_run(pristine), LINKS)
+    (command,) = set(re.findall(r"^countdown-r1 (evaluate me/.+\\\n.+)$", card, re.MULTILINE))
+    _, *words = shlex.split(command.replace("\\\n", ""))
+    options = main.commands["evaluate"].make_context("evaluate", words).params
+    assert options["models"] == (f"me/countdown-r1-toy@{'w' * 40}",)
+    wanted = {"dataset": f"me/Countdown-r1-zero@{'d' * 40}", "split": "test", "limit": 500, "seed": 11}
+    wanted |= {"samples": 1, "temperature": 1.0, "max_new_tokens": 48, "hub_name": "rehearsal", "language": None}
+    assert wanted.items() <= options.items()
+    real = replace(LINKS, site="https://huggingface.co")
+    assert "--hub" not in section(model_card(read_run(pristine), real), "## Reproduce", "## Citation")
+
+
+def test_money_is_only_spoken_of_where_a_price_was_stated() -> None:
+    stages = {"generation": {"gpu_hours": 1.5, "total": 3.0}, "update": {"gpu_hours": 0.5, "total": 1.0}}
+    values = {"hardware": "H100", "gpu_hours": {"allocated": 2.25, "busy": 2.0}, "stages": stages, "energy_kwh": None}
+    free = tables.cost(values | {"price_per_hour": 0.0, "currency": "USD", "total": 0.0})
+    assert "| sampling | 1.5 |" in free and "| of these sampling or updating | 2 |" in free
+    assert "USD" not in free and "Energy" not in free and "Total" not in free
+    paid = tables.cost(values | {"price_per_hour": 2.0, "currency": "USD", "total": 4.5}, "zh")
+    assert "| 每小时价格 | 2 USD |" in paid and "| 总计 | 4.5 USD |" in paid
+    assert tables.cost({}) == ""
+
+
 @pytest.mark.parametrize(
     ("licence", "words"),
     [
@@ -243,7 +282,7 @@ def test_local_paths_keep_only_what_means_something_elsewhere(text: str, expecte
 
 def test_training_cold_start_and_recipe_come_from_what_the_stages_recorded(pristine: Path) -> None:
     card = model_card(read_run(pristine), LINKS)
-    for row in ("| steps | 4 |", "| cost: hours | 0.0375 |", "| cost: hardware | 2 cores |", "| seed | 7 |"):
+    for row in ("| steps | 4 |", "| Hours | 0.0375 |", "| Hardware | 2 cores |", "| 小时 | 0.0375 |", "| seed | 7 |"):
         assert row in card
     assert "| settings: reflect chance | 0.125 |" in card and "learning_rate: 1.0e-05" in card
     dataset = read_run(pristine).dataset
@@ -336,3 +375,20 @@ def test_the_final_weights_count_only_where_no_checkpoint_has_them(folder: Path)
     shutil.rmtree(folder / "model" / "checkpoint-4")
     TOY["reopen"](folder, "model")
     assert labels() == ["base", "checkpoint-2", "final"]
+
+
+@pytest.mark.parametrize(("named", "given"), [("someone/base-1b", None), ("/somewhere/base", "someone/base-1b")])
+def test_an_adopted_full_model_names_its_base_where_its_files_or_its_owner_do(
+    pristine: Path, tmp_path: Path, named: str, given: str | None
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(pristine / "model" / "base", folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "_name_or_path": named}))
+    run = replace(read_adopted(folder, given), licence=Licence("llama3.2"))
+    card = ModelCard(adopted_card(run, Links(None, "me/mine", None), run.best))
+    wanted = {"base_model": "someone/base-1b", "base_model_relation": "finetune", "license": "llama3.2"}
+    assert wanted.items() <= card.data.to_dict().items() and card.data.to_dict()["library_name"] == "transformers"
+    assert "A fine-tuned version of [someone/base-1b]" in card.text and "Built with Llama." in card.text
+    assert "not trained by countdown-r1" in card.text and "**This model has not been evaluated.**" in card.text
+    assert "不是由 countdown-r1 训练" in card.text and "没有经过评测" in card.text
+    check_metadata(str(card), "model", "README.md")

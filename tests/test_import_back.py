@@ -8,6 +8,7 @@ import os
 import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,41 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_transformers_loads_main_a_step_and_the_tag(seen: dict[str, Any]) -> None:
     assert seen["transformers"].pop("tokens") > 1
     assert seen["transformers"] == dict.fromkeys(seen["transformers"], True)
+
+
+VLLM = """
+import os, shutil, sys
+from pathlib import Path
+os.environ |= {"VLLM_NO_USAGE_STATS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_HOST_IP": "127.0.0.1"}
+import countdown_r1
+from countdown_r1.hub import connect
+hub = connect("rehearsal", data=Path("hub"))
+from countdown_r1.build_dataset.prompt import load_template, prompt_text
+from countdown_r1.game.puzzle import Puzzle
+from countdown_r1.publish.publish import Wish, publish
+shutil.copytree(Path(countdown_r1.__file__).parent / "train" / "novice", "mine")
+model = publish(Path("mine"), namespace="rehearsal", hub=hub, wish=Wish(adopt=True)).model
+from transformers import AutoTokenizer
+from vllm import LLM, SamplingParams
+prompt = prompt_text(AutoTokenizer.from_pretrained(model.id), load_template("en"), Puzzle((19, 36, 7), 62))
+engine = LLM(model=model.id, revision=model.revision, max_model_len=512, gpu_memory_utilization=0.3, seed=0)
+(said,) = engine.generate([prompt], SamplingParams(temperature=0, max_tokens=64), use_tqdm=False)
+Path("said.txt").write_text(said.outputs[0].text)
+"""
+
+
+def test_vllm_writes_with_published_weights_where_it_runs(tmp_path: Path) -> None:
+    import torch
+
+    if find_spec("vllm") is None or not torch.cuda.is_available():
+        pytest.skip("vLLM needs a GPU and pip install 'countdown-r1[vllm]'; one of them is missing here")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    done = subprocess.run(
+        [sys.executable, "-c", VLLM], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    said = (tmp_path / "said.txt").read_text()
+    assert "We need 62 from 19, 36, 7" in said, "the model's own way to begin a thought"
 
 
 def test_datasets_loads_the_puzzles_the_records_and_the_completions(seen: dict[str, Any]) -> None:
@@ -85,6 +121,7 @@ def test_a_full_model_is_adopted_with_its_checkpoints_and_its_log_but_no_state(s
     private = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", ".env", "trainer_state.json"}
     assert not private & {*full["files"], *full["branch"]} and "model.safetensors" in full["branch"]
     assert full["same"], "adopting again makes no commit"
+    assert full["alone"] == [None, ["rehearsal/my-grpo"]], "one repository needs no collection to tie it"
     assert full["empty"][0] == "InputError" and "nothing to adopt" in full["empty"][1]
 
 

@@ -20,14 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "scan", "models"}
+ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "scan", "scan_rules", "models"}
 MAY_IMPORT = {
     "errors": set[str](),
     "manifest": {"errors"},
     "hub_errors": {"errors"},
     "rehearsal": {"errors", "manifest", "hub_errors"},
     "hub": {"errors", "manifest", "hub_errors", "rehearsal"},
-    "scan": {"errors"},
+    "scan_rules": set(),
+    "scan": {"errors", "scan_rules"},
     "hub_push": {"errors", "manifest", "hub_errors", "hub", "scan"},
     "models": {"errors", "manifest", "hub_errors", "hub"},
     "game": {"errors"},

@@ -6,6 +6,7 @@ The Hub's clients read their endpoint when they are imported, so everything happ
 
 import json
 import os
+import re
 import runpy
 import signal
 import socket
@@ -151,6 +152,32 @@ def test_repositories_are_linked_to_each_other(day: dict[str, Any]) -> None:
     assert "](/rehearsal/countdown-r1-toy)" in dataset_card and "](/rehearsal/countdown-r1-open)" in dataset_card
 
 
+def test_every_picture_and_every_link_of_every_card_leads_somewhere(day: dict[str, Any]) -> None:
+    prefixes = {"model": "/", "dataset": "/datasets/", "space": "/spaces/"}
+    pages = {prefixes[repo["type"]] + repo["id"] for repo in day["record"]["repos"]}
+    assert set(day["cards"]) == set(day["files"])
+    pictures = 0
+    for where, card in day["cards"].items():
+        for mark, target in re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", card):
+            pictures += mark == "!"
+            known = day["files"][where].keys() if mark else pages
+            assert target in known or target.startswith(("#", "https://")), (where, target)
+    assert pictures == 4  # two of the training and the evaluation, two of the dataset
+
+
+def test_every_card_is_written_in_english_and_in_chinese(day: dict[str, Any]) -> None:
+    for where, card in day["cards"].items():
+        english, _, chinese = card.partition("中文")
+        assert len(english) > 400 and len(re.findall(r"[\u4e00-\u9fff]", chinese)) > 10, where
+
+
+def test_the_card_of_the_space_names_its_model_and_what_was_measured(day: dict[str, Any]) -> None:
+    card = day["cards"]["space@main"]
+    assert f"`rehearsal/countdown-r1-toy` at revision `{day['state']['model']['main']}`" in card
+    assert "checkpoint-2 solves 71.4% of 500 held-out puzzles" in card and "checkpoint-2 解出了 500 道" in card
+    assert 'Client("rehearsal/countdown-r1-toy-demo")' in card
+
+
 def test_the_code_on_the_card_runs_and_asks_in_the_words_of_the_evaluation(day: dict[str, Any]) -> None:
     assert day["snippet"]["same prompt"]
     assert day["snippet"]["completion"]
@@ -190,6 +217,15 @@ def test_no_planted_token_ever_reached_the_hub(day: dict[str, Any], place: Path)
     blobs = [path.read_bytes() for path in (place / "hub" / "blobs").glob("*/*")]
     assert len(blobs) > 60
     assert not [blob for blob in blobs if b"aB3aB3aB3" in blob]
+
+
+def test_without_the_scanner_every_one_of_these_places_would_have_given_its_token_away(
+    place: Path, day: dict[str, Any]
+) -> None:
+    done = scenario(place, "unguarded")
+    assert done.returncode == 0, done.stderr[-4000:]
+    arrived = json.loads((place / "unguarded.json").read_text())
+    assert arrived == {name: name != STAY_BEHIND for name in day["planted"]}
 
 
 def test_a_flipped_byte_in_a_checkpoint_is_refused_by_name(day: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,20 @@ def test_a_dry_run_lists_repositories_commits_files_and_sizes(place: Path) -> No
     assert heads[-1].startswith("5 repositories, 8 commits at most, ") and heads[-1].endswith("; nothing was sent")
     sizes = [int(line.split()[0].replace(",", "")) for line in lines if line.startswith(" ") and " in all" not in line]
     assert sum(sizes) == int(heads[-1].split()[6].replace(",", ""))
+
+
+def test_an_address_on_a_card_is_refused_until_it_is_allowed_by_name(place: Path) -> None:
+    run = place / "outputs" / "cited"
+    shutil.copytree(place / "outputs" / "toy", run)
+    card = run / "dataset" / "README.md"
+    card.write_text(card.read_text() + "\nWritten with first.author@university.edu.\n")
+    TOY["reopen"](run, "dataset")
+    words = ("publish", "outputs/cited", "--push-to", "rehearsal", "--hub", "rehearsal", "--dry-run")
+    refused = command(place, *words)
+    assert refused.returncode == 1 and "e-mail address (firs..., 27 characters)" in refused.stderr
+    assert "pass --allow-email ADDRESS" in refused.stderr and "university" not in refused.stderr
+    assert command(place, *words, "--allow-email", "other@university.edu").returncode == 1
+    assert command(place, *words, "--allow-email", "first.author@university.edu").returncode == 0
 
 
 def test_what_was_not_published_cannot_be_taken_back(place: Path) -> None:

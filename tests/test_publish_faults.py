@@ -185,6 +185,99 @@ def test_reads_come_from_a_mirror_without_any_token_and_writes_go_to_the_hub(tmp
     assert {line["token"] for line in requests} == {"none", "rehearsal"}, "the mirror's owner alone sent it a token"
 
 
+REFUSING = """
+import threading, socket, uvicorn
+from email.utils import formatdate
+from countdown_r1.rehearsal.server import Door, make_app
+from countdown_r1.rehearsal.store import Store
+data.mkdir()
+door, asked = Door(make_app(Store(data), "hf_t"), "hf_t", 0), []
+async def refusing(scope, receive, send):
+    answer = scope["type"] == "http" and answers(scope["method"], scope["path"])
+    if not answer:
+        return await door(scope, receive, send)
+    asked.append(time.monotonic())
+    status, headers = answer
+    headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+listener.bind(("127.0.0.1", 0))
+door.port = listener.getsockname()[1]
+server = uvicorn.Server(uvicorn.Config(refusing, log_level="critical", lifespan="off", http="h11"))
+threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
+hub = connect(f"http://127.0.0.1:{door.port}", data=data)
+"""
+
+
+def refused(tmp_path: Path, answers: str, script: str) -> list[str]:
+    """Run a script against a rehearsal Hub that first asks ``answers(method, path)`` for a status and headers."""
+    text = f"answers = lambda method, path: {answers}\n{REFUSING}\n{textwrap.dedent(script)}"
+    return python(tmp_path, text, COUNTDOWN_R1_HUB_TOKEN="hf_t")
+
+
+def test_the_hub_is_given_the_time_it_asks_for_in_each_form_it_may_ask(tmp_path: Path) -> None:
+    printed = refused(
+        tmp_path,
+        "(waits.pop(0)()) if path == '/api/repos/create' and waits else None",
+        """
+        hub_errors._FIRST_WAIT_SECONDS = 0.001  # what is waited is what was asked for
+        forms = {
+            "seconds": lambda: (429, {"Retry-After": "1"}),
+            "date": lambda: (503, {"Retry-After": formatdate(time.time() + 2, usegmt=True)}),
+            "rate limit": lambda: (429, {"RateLimit": '"api";r=0;t=1', "RateLimit-Policy": '"api";q=500;w=300'}),
+            "nonsense": lambda: (503, {"Retry-After": "soon", "RateLimit": "?"}),
+        }
+        for name, form in forms.items():
+            waits = [form]
+            asked.clear()
+            ensure_repo(hub, f"rehearsal/{name.replace(' ', '-')}", "model")
+            waited = time.monotonic() - asked[0]
+            print(name, len(asked), waited > 0.9, waited < 4)
+        print(hub_errors._wait_seconds(RuntimeError(), 1) < 1)
+        """,
+    )
+    assert printed == [
+        "seconds 1 True True",
+        "date 1 True True",
+        "rate limit 1 True True",
+        "nonsense 1 False True",
+        "True",
+    ]
+
+
+def test_many_files_go_in_few_commits_the_card_last_and_a_lost_answer_repeats_none(tmp_path: Path) -> None:
+    printed = refused(
+        tmp_path,
+        "None",
+        """
+        import countdown_r1.hub_push as push
+        push.MAX_COMMIT_FILES, push.MAX_COMMIT_TEXT_BYTES, hub_errors._FIRST_WAIT_SECONDS = 10, 5_000, 0.01
+        for number in range(35):
+            (work / f"{number:02}.txt").write_text(f"{number}" * 10)
+        for number in range(3):
+            (work / f"long-{number}.txt").write_text("x" * 3_000)
+        door_itself, troubles = door, iter(["", "lost", "", "412", "lost", ""])
+        async def door(scope, receive, send):
+            trouble = next(troubles, "") if "/commit/" in scope.get("path", "") else ""
+            if trouble == "412":
+                await send({"type": "http.response.start", "status": 412, "headers": [(b"content-length", b"0")]})
+                return await send({"type": "http.response.body", "body": b""})
+            async def lose(message):
+                pass
+            await door_itself(scope, receive, lose if trouble else send)
+        ensure_repo(hub, "rehearsal/m", "model")
+        commit = push_folder(hub, "rehearsal/m", "model", work, message="All")
+        print(len(verify_folder(hub, "rehearsal/m", "model", work, revision=commit)))
+        oids = [one.commit_id for one in hub.api.list_repo_commits("rehearsal/m")]
+        trees = [set(hub.api.list_repo_files("rehearsal/m", revision=oid)) for oid in oids]
+        print([len(after - before) for after, before in zip(trees, trees[1:])][::-1])
+        print(["README.md" in tree for tree in trees][::-1])
+        """,
+    )
+    assert printed == ["40", "[10, 10, 10, 6, 1, 1, 1, 1]", str([False] * 8 + [True])]
+
+
 @pytest.mark.parametrize(
     ("status", "message", "words"),
     [
@@ -196,33 +289,53 @@ def test_reads_come_from_a_mirror_without_any_token_and_writes_go_to_the_hub(tmp
 def test_a_hub_that_refuses_is_explained_with_the_fix_and_not_asked_again(
     tmp_path: Path, status: int, message: str, words: str
 ) -> None:
-    printed = python(
+    printed = refused(
         tmp_path,
-        f"""
-        import threading, socket, uvicorn
-        from countdown_r1.rehearsal.server import Door, make_app
-        from countdown_r1.rehearsal.store import Store
-        data.mkdir()
-        door, asked = Door(make_app(Store(data), "hf_t"), "hf_t", 0), []
-        async def refusing(scope, receive, send):
-            if scope["type"] != "http" or scope["path"] != "/api/repos/create":
-                return await door(scope, receive, send)
-            asked.append(1)
-            headers = [(b"x-error-message", {message.encode()!r}), (b"content-length", b"0")]
-            await send({{"type": "http.response.start", "status": {status}, "headers": headers}})
-            await send({{"type": "http.response.body", "body": b""}})
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.bind(("127.0.0.1", 0))
-        door.port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(refusing, log_level="critical", lifespan="off", http="h11"))
-        threading.Thread(target=server.run, kwargs={{"sockets": [listener]}}, daemon=True).start()
-        hub = connect(f"http://127.0.0.1:{{door.port}}", data=data)
+        f"({status}, {{'X-Error-Message': {message!r}}}) if path == '/api/repos/create' else None",
+        """
         print(says(lambda: ensure_repo(hub, "org/m", "space", space_sdk="gradio")), len(asked))
         """,
-        COUNTDOWN_R1_HUB_TOKEN="hf_t",
     )
     assert len(printed) == 1
     assert message.split(" in ", maxsplit=1)[0] in printed[0] and words in printed[0] and printed[0].endswith(" 1")
+
+
+def test_a_token_that_may_read_alone_is_explained_where_it_first_writes(tmp_path: Path) -> None:
+    printed = refused(
+        tmp_path,
+        "(403, {'X-Error-Message': 'This token has no write permission'}) if '/commit/' in path else None",
+        """
+        ensure_repo(hub, "rehearsal/m", "model")
+        print(says(lambda: push_folder(hub, "rehearsal/m", "model", work, message="M")), len(asked))
+        """,
+    )
+    assert "This token has no write permission" in printed[0] and printed[0].endswith(" 1")
+    assert "a token with write access (a fine-grained one names what it may write)" in printed[0]
+
+
+def test_a_space_that_needs_a_paid_plan_leaves_the_rest_verified_and_no_space_completes_it(tmp_path: Path) -> None:
+    toy = Path(__file__).with_name("toy_run.py")
+    printed = refused(
+        tmp_path,
+        "(402, {'X-Error-Message': 'Gradio Spaces need PRO'}) if path.endswith('/create') and next(made) > 4 else None",
+        f"""
+        import itertools, runpy
+        from countdown_r1.publish.publish import Wish, publish
+        made = itertools.count(1)
+        run = runpy.run_path({str(toy)!r})["write_run"](Path("outputs/toy"), weights=False)
+        lines = []
+        push = lambda wish: publish(run, namespace="rehearsal", hub=hub, wish=wish, echo=lines.append)
+        print(says(lambda: push(Wish())))
+        print(sum(line.startswith("verified") for line in lines), Path(run, "published").exists())
+        made = itertools.count(-9)
+        published = push(Wish(space=False))
+        print(published.space, published.tag, len(hub.api.get_collection(published.collection).items))
+        """,
+    )
+    refusal, before, after = printed
+    assert "creating rehearsal/countdown-r1-toy-demo" in refusal and "402 (Gradio Spaces need PRO)" in refusal
+    assert "publish with --no-space" in refusal
+    assert before == "7 False" and after == "None v1.1 4", "cards that name no Space are news, and a tag never moves"
 
 
 def test_one_publication_of_each_kind_is_killed_and_completed(tmp_path: Path) -> None:

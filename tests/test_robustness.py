@@ -29,8 +29,6 @@ from countdown_r1.train.resume import drop_unfinished, last_checkpoint, same_run
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
 
-pytestmark = pytest.mark.stress
-
 STEPS = 5
 STAND_IN = Path(__file__).with_name("vllm_stand_in.py")
 

@@ -5,6 +5,7 @@ Secrets are put together at run time, so that no scanner takes this file for a l
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -25,6 +26,12 @@ SECRETS = {
     "Google key": "AIza" + "a1B2_" * 7,
     "GitLab token": "glpat-" + "a1B2" * 5,
     "JSON web token": "eyJ" + "a1B2" * 5 + ".eyJ" + "c3D4" * 5 + "." + "e5F6" * 5,
+    "Azure storage key": "AccountKey=" + "a1B2" * 21 + "a1==",
+    "Discord token": "MTk4NjIyNDgzNDcxOTI1MjQ4" + ".Cl2FMQ." + "a1B2c3D4e" * 3,
+    "Telegram token": "110201543" + ":AA" + "a1B2c3D4e5F" * 3,
+    "Square token": "sq0csp-" + "a1B2" * 10 + "c3D",
+    "Mailchimp key": "0a1b" * 8 + "-us12",
+    "Twilio key": "SK" + "0a1b" * 8,
     "private key": "-----BEGIN " + "RSA PRIVATE KEY-----",
 }
 
@@ -42,6 +49,14 @@ def test_each_form_of_secret_is_found_with_its_line_and_masked(tmp_path: Path, k
     (finding,) = scan(tmp_path)
     assert (finding.path, finding.line, finding.kind) == ("notes.md", 2, kind)
     assert secret not in str(finding) and finding.shown.startswith(secret[:4]) and secret[5:] not in finding.shown
+
+
+def test_a_password_inside_an_address_is_found_and_a_placeholder_is_not(tmp_path: Path) -> None:
+    address = "https://someone:" + "correct-horse@example.com/data"
+    assert kinds(tmp_path, "config.yaml", f"mirror: {address}") == ["password in a URL"]
+    assert scan(tmp_path)[0].shown == mask("correct-horse")
+    for harmless in ("https://user:password@example.com", "http://127.0.0.1:7860/a@b", "https://${USER}:${TOKEN}@a.b"):
+        assert kinds(tmp_path, "config.yaml", harmless) == []
 
 
 @pytest.mark.parametrize(
@@ -105,6 +120,21 @@ def test_ordinary_text_is_no_finding(tmp_path: Path, text: str) -> None:
 )
 def test_personal_traces_are_found_in_text(tmp_path: Path, text: str, kind: str) -> None:
     assert kinds(tmp_path, "records.jsonl", text) == [kind]
+
+
+def test_an_address_that_was_allowed_is_no_finding_and_nothing_else_can_be_allowed(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("By first.author@university.edu, second.author@university.edu.\n")
+    with pytest.raises(HubError, match=r"e-mail address \(firs.*e-mail address \(seco.*pass --allow-email ADDRESS"):
+        refuse(scan(tmp_path), allow="--allow-email ADDRESS")
+    allowed = ["First.Author@university.edu", "second.author@university.edu"]
+    assert scan(tmp_path, allowed=allowed) == []
+    assert [one.shown[:4] for one in scan(tmp_path, allowed=allowed[:1])] == ["seco"]
+    assert len(scan(tmp_path, allowed=[".*@university.edu", "university.edu"])) == 2
+    (tmp_path / "README.md").write_text(f"{HF} at /home/" + "someone")
+    found = scan(tmp_path, allowed=[HF, "/home/" + "someone"])
+    assert [one.kind for one in found] == ["Hugging Face token", "home folder"]
+    with pytest.raises(HubError, match=r"remove it and retry$"):
+        refuse(found, allow="--allow-email ADDRESS")
 
 
 def test_a_file_counts_as_text_by_its_content_whatever_its_name(tmp_path: Path) -> None:
@@ -231,6 +261,20 @@ def test_forty_megabytes_on_one_line_take_seconds(tmp_path: Path) -> None:
 def test_hostile_text_is_scanned_in_linear_time(tmp_path: Path, hostile: str) -> None:
     (tmp_path / "hostile.txt").write_text(hostile * (1_000_000 // len(hostile)) + HF[:2])
     assert isinstance(scan(tmp_path), list)
+
+
+def test_a_file_once_found_clean_is_looked_at_again_when_it_changed_or_more_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("x" * 100)
+    assert scan(tmp_path) == scan(tmp_path) == []
+    assert [one.kind for one in scan(tmp_path, {"name of this computer": "xxxxxx"})] == ["name of this computer"] * 16
+    path.write_text("x" * (100 - len(HF) - 1) + f" {HF}")
+    assert [one.kind for one in scan(tmp_path)] == ["Hugging Face token"] == [one.kind for one in scan(tmp_path)]
+    (tmp_path / "tokenizer.json").write_text("me@somewhere.org")
+    path.unlink()
+    assert scan(tmp_path) == []
+    os.link(tmp_path / "tokenizer.json", path)
+    assert [one.path for one in scan(tmp_path)] == ["notes.txt"], "the same bytes under a name that excuses nothing"
 
 
 def test_a_text_named_as_private_is_found_anywhere(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -21,10 +22,9 @@ from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Recipe, recipe_text
 from countdown_r1.train.slurm import sbatch_script, submit
 
-pytestmark = pytest.mark.stress
-
 HERE = Path(__file__).parent
 SLURM = Slurm(gpu_gres=None, cpus_per_task=1, hours=0.2)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="SLURM's daemons, and installing them, need root")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def job_of(folder: Path) -> str:
     return next((folder / "logs").glob("slurm-*.log")).stem.removeprefix("slurm-")
 
 
+@needs_root
 def test_two_nodes_train_and_a_requeued_job_goes_on(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_two_nodes_train_and_a_requeued_job_goes_on(
     assert 0 < cost["elastic_gpu_hours"] < cost["reserved_gpu_hours"]
 
 
+@needs_root
 def test_the_last_node_serves_while_the_first_trains(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
 ) -> None:

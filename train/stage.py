@@ -20,7 +20,7 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from .. import manifest, models
-from ..build_dataset.dataset import load
+from ..build_dataset.dataset import load, pinned
 from ..errors import InputError
 from .adapters import load_trainable, load_trained
 from .cold_start import cold_start, save_model
@@ -65,7 +65,7 @@ def train(
         return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     check_recipe(recipe, out)
     rows = train_rows(dataset, recipe.dataset.languages)
-    validation = validation_rows(dataset, recipe.evaluate)
+    validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = load_trainable(recipe, base)
@@ -88,7 +88,7 @@ def train(
             "train_puzzles": len(rows),
             "world_size": state.num_processes,
             "device": str(trainer.args.device),
-        }
+        } | ({"dataset": source} if source else {})
         write_cost(recipe.cost, folder, recipe.launch.nodes)
         manifest.write(folder, written)
     return written

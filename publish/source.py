@@ -1,0 +1,31 @@
+"""The dataset of a run that was trained on one of the Hub: the very revision, taken into the run's ``dataset/``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from .. import manifest
+from ..hub import Hub, plain
+from ..hub_errors import retried
+
+
+def fetch_dataset(run: Path, hub: Hub, echo: Callable[[str], None]) -> None:
+    """Download what ``model/`` says it was trained on, unless the run has a dataset or nothing is said.
+
+    Raises ``HubError`` when that revision cannot be had.
+    """
+    if (run / "dataset").exists() or not (run / "model" / manifest.FILE_NAME).is_file():
+        return
+    repo_id, _, commit = str(manifest.read(run / "model").results.get("dataset") or "").partition("@")
+    if not commit:
+        return
+    echo(f"fetching {repo_id}@{commit}, on which the model was trained")
+    with manifest.stage_folder(run / "dataset", overwrite=False) as folder:
+        get = partial(hub.reader.snapshot_download, repo_id, repo_type="dataset", revision=commit, local_dir=folder)
+        with plain(hub, f"fetching {repo_id}@{commit}"):
+            retried(get)
+        shutil.rmtree(folder / ".cache", ignore_errors=True)
+        (folder / ".gitattributes").unlink(missing_ok=True)

@@ -442,6 +442,7 @@ def test_pictures_of_every_view(browser: Browser, address: str, tmp_path: Path) 
             expect(page.locator("#target input")).to_have_value("49")
             think_until_right(page, "#thought .attempt.aha")
             picture(page, tmp_path, "space")
+            pose(page, "80 56 48", "72")  # short thoughts fit side by side
             page.get_by_role("tab", name=EN["tab.compare"]).click()
             page.click("#compare-go")
             expect(page.locator("#difference table")).to_be_visible(timeout=60_000)

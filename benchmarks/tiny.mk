@@ -28,14 +28,14 @@ PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
 # Learning rate, and whether completions that were cut off may push the model away from what they said.
-SWEEP := rate-1e-5 rate-3e-5 masked-3e-5 masked-1e-4
-SET_rate-1e-5 := --set grpo.learning_rate=1e-5
+SWEEP := rate-3e-5 rate-1e-4 masked-3e-5 masked-1e-4
 SET_rate-3e-5 := --set grpo.learning_rate=3e-5
-SET_masked-3e-5 := --set grpo.learning_rate=3e-5 --set grpo.mask_truncated_completions=true
-SET_masked-1e-4 := --set grpo.learning_rate=1e-4 --set grpo.mask_truncated_completions=true
-GPU_rate-1e-5 := $(FIRST)
+SET_rate-1e-4 := --set grpo.learning_rate=1e-4
+SET_masked-3e-5 := $(SET_rate-3e-5) --set grpo.mask_truncated_completions=true
+SET_masked-1e-4 := $(SET_rate-1e-4) --set grpo.mask_truncated_completions=true
+GPU_rate-3e-5 := $(FIRST)
 GPU_masked-3e-5 := $(FIRST)
-GPU_rate-3e-5 := $(SECOND)
+GPU_rate-1e-4 := $(SECOND)
 GPU_masked-1e-4 := $(SECOND)
 
 .PHONY: shipped sweep arms record

@@ -67,10 +67,14 @@ $(OUT)/plain-grpo/$(DONE): $(OUT)/plain/$(DONE) $(OUT)/dataset/$(DONE)
 # From the same weights with the optimizer begun anew, for as long as GRPO held the GPU; half the first peak rate.
 $(OUT)/longer/$(DONE): $(OUT)/grpo/$(DONE)
 	minutes=$$($(PYTHON) -c 'import json; print(60 * json.load(open("$(OUT)/grpo/cost.json"))["hours"])'); \
-	$(SECOND) $(R1) train tiny-cold-start --out $(OUT)/longer --set cold_start.start=$(OUT)/cold $(COLD) \
+	$(FIRST) $(R1) train tiny-cold-start --out $(OUT)/longer --set cold_start.start=$(OUT)/cold $(COLD) \
 		--set cold_start.minutes=$$minutes --set cold_start.learning_rate=1e-3
 
-$(OUT)/answers/plain.jsonl.gz $(OUT)/answers/plain-grpo.jsonl.gz $(OUT)/answers/longer.jsonl.gz: GPU = $(SECOND)
+$(OUT)/answers/plain.jsonl.gz $(OUT)/answers/plain-grpo.jsonl.gz: GPU = $(SECOND)
+ifneq ($(filter arms,$(MAKECMDGOALS)),)  # on each GPU all training comes first, then all questions
+$(patsubst %,$(OUT)/answers/%.jsonl.gz,cold grpo): | $(OUT)/longer/$(DONE)
+$(OUT)/answers/plain.jsonl.gz: | $(OUT)/plain-grpo/$(DONE)
+endif
 $(OUT)/answers/%.jsonl.gz: $(OUT)/%/$(DONE)
 	$(or $(GPU),$(FIRST)) $(PYTHON) benchmarks/tiny_answers.py --out $(OUT)/answers $(ASK) $*=$(OUT)/$*
 

@@ -259,13 +259,13 @@ def interrupted(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (folder / "m.partial" / "checkpoint-2" / "trainer_state.json").exists():
         assert begun.poll() is None, begun.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
-    printed, _ = begun.communicate(timeout=60)
+    printed, _ = begun.communicate(timeout=180)
     assert begun.returncode == 130, printed
     return Interrupted(folder, recipe, printed)
 

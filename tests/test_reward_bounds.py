@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import runpy
 import time
 import tracemalloc
@@ -23,7 +24,8 @@ TESTS = Path(__file__).parent
 CORPUS = sorted((TESTS / "corpus").iterdir())
 check_properties: Callable[[bytes], None] = runpy.run_path(str(TESTS / "completion_properties.py"))["check_properties"]
 MB = 1_000_000
-SECONDS_PER_MB, TIMES_THE_INPUT = 0.150, 8  # on a busy core; benchmarks/rewards.py has what a quiet one takes
+SECONDS_PER_MB, TIMES_THE_INPUT = 0.050, 8
+TRIES = 3  # the best one counts: neighbours on a busy machine slow the caches down
 FLOOR_BYTES = 500_000
 COLUMNS: dict[str, Any] = {"nums": [[1, 2]], "target": [3], "prompts": ["Using the numbers"]}
 PUZZLE = Puzzle((1, 2), 3)
@@ -86,16 +88,26 @@ HOSTILE: dict[str, Callable[[], str]] = {
 def test_no_completion_takes_more_than_its_share_of_time_and_memory(kind: str) -> None:
     text = HOSTILE[kind]()
     size = len(text.encode("utf-8", "surrogatepass"))
+    limit = SECONDS_PER_MB * max(1, size / MB)
     for reward in SHIPPED.values():
-        began = time.thread_time()
         (score,) = call(reward, text)
-        seconds = time.thread_time() - began
+        seconds = least_seconds(lambda judging=reward: call(judging, text), limit)
         assert score <= (1.0 if "equal answers" in kind or "format" in reward.__name__ else 0.0)
-        assert seconds < SECONDS_PER_MB * max(1, size / MB), f"{reward.__name__}: {seconds / size * MB:.3f} s per MB"
+        assert seconds < limit, f"{reward.__name__}: {seconds / size * MB:.3f} s per MB"
         assert extra_bytes(reward, text) < TIMES_THE_INPUT * size + FLOOR_BYTES, reward.__name__
-    began = time.thread_time()
-    judge(PUZZLE, text)
-    assert time.thread_time() - began < SECONDS_PER_MB * max(1, size / MB)
+    assert least_seconds(lambda: judge(PUZZLE, text), limit) < limit
+
+
+def least_seconds(work: Callable[[], object], limit: float) -> float:
+    """Processor seconds of the quickest of ``TRIES`` runs; one within the limit is quick enough."""
+    least = math.inf
+    for _ in range(TRIES):
+        began = time.thread_time()
+        work()
+        least = min(least, time.thread_time() - began)
+        if least < limit:
+            break
+    return least
 
 
 def call(reward: Callable[..., list[float]], text: str) -> list[float]:

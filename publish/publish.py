@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..hub import Hub
-from ..hub_push import push_folder, verify_folder
+from ..hub_push import push_folder
+from ..hub_verify import verify_folder
 from . import repositories
 from .adopt import read_adopted
 from .checkpoints import Run, base_model, read_run

@@ -29,6 +29,7 @@ def met(data):
     return [line for line in lines if "fault" in line]
 from countdown_r1.hub import *
 from countdown_r1.hub_push import *
+from countdown_r1.hub_verify import *
 from countdown_r1 import hub_errors
 from countdown_r1.errors import HubError
 def says(call):

@@ -15,7 +15,7 @@ help:
 	@echo "make demo          build a dataset, train, evaluate, publish to a rehearsal Hub, serve http://127.0.0.1:$(PORT)"
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
-	@echo "make stress        the long bars: sharded and SLURM runs, kill -9, hundreds of killed publications"
+	@echo "make stress        the long bars: the whole tiny experiment at toy size, hundreds of killed publications"
 	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/tiny (15 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 	@$(BIN)/countdown-r1 run demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not stress'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile -m 'not stress'
 
 stress: $(VENV)/installed $(VENV)/sharded $(VENV)/vllm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m stress

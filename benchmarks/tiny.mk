@@ -28,14 +28,14 @@ PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
 # Learning rate, and whether completions that were cut off may push the model away from what they said.
-SWEEP := rate-1e-5 rate-3e-5 masked-3e-5 masked-1e-4
-SET_rate-1e-5 := --set grpo.learning_rate=1e-5
+SWEEP := rate-3e-5 rate-1e-4 masked-3e-5 masked-1e-4
 SET_rate-3e-5 := --set grpo.learning_rate=3e-5
-SET_masked-3e-5 := --set grpo.learning_rate=3e-5 --set grpo.mask_truncated_completions=true
-SET_masked-1e-4 := --set grpo.learning_rate=1e-4 --set grpo.mask_truncated_completions=true
-GPU_rate-1e-5 := $(FIRST)
+SET_rate-1e-4 := --set grpo.learning_rate=1e-4
+SET_masked-3e-5 := $(SET_rate-3e-5) --set grpo.mask_truncated_completions=true
+SET_masked-1e-4 := $(SET_rate-1e-4) --set grpo.mask_truncated_completions=true
+GPU_rate-3e-5 := $(FIRST)
 GPU_masked-3e-5 := $(FIRST)
-GPU_rate-3e-5 := $(SECOND)
+GPU_rate-1e-4 := $(SECOND)
 GPU_masked-1e-4 := $(SECOND)
 
 .PHONY: shipped sweep arms record
@@ -67,10 +67,14 @@ $(OUT)/plain-grpo/$(DONE): $(OUT)/plain/$(DONE) $(OUT)/dataset/$(DONE)
 # From the same weights with the optimizer begun anew, for as long as GRPO held the GPU; half the first peak rate.
 $(OUT)/longer/$(DONE): $(OUT)/grpo/$(DONE)
 	minutes=$$($(PYTHON) -c 'import json; print(60 * json.load(open("$(OUT)/grpo/cost.json"))["hours"])'); \
-	$(SECOND) $(R1) train tiny-cold-start --out $(OUT)/longer --set cold_start.start=$(OUT)/cold $(COLD) \
+	$(FIRST) $(R1) train tiny-cold-start --out $(OUT)/longer --set cold_start.start=$(OUT)/cold $(COLD) \
 		--set cold_start.minutes=$$minutes --set cold_start.learning_rate=1e-3
 
-$(OUT)/answers/plain.jsonl.gz $(OUT)/answers/plain-grpo.jsonl.gz $(OUT)/answers/longer.jsonl.gz: GPU = $(SECOND)
+$(OUT)/answers/plain.jsonl.gz $(OUT)/answers/plain-grpo.jsonl.gz: GPU = $(SECOND)
+ifneq ($(filter arms,$(MAKECMDGOALS)),)  # on each GPU all training comes first, then all questions
+$(patsubst %,$(OUT)/answers/%.jsonl.gz,cold grpo): | $(OUT)/longer/$(DONE)
+$(OUT)/answers/plain.jsonl.gz: | $(OUT)/plain-grpo/$(DONE)
+endif
 $(OUT)/answers/%.jsonl.gz: $(OUT)/%/$(DONE)
 	$(or $(GPU),$(FIRST)) $(PYTHON) benchmarks/tiny_answers.py --out $(OUT)/answers $(ASK) $*=$(OUT)/$*
 

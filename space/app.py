@@ -112,3 +112,7 @@ def _wire_views(entry: Entry, views: _Views) -> None:
     choice = [*tale.chosen, entry.language]
     gr.on([tale.puzzle.change, tale.moment.change], tale.show, choice, tale.scene, **AT_ONCE)
     tale.play_button.click(tale.play, choice, tale.scene, **IN_TURN)
+    tape = tale.tape
+    wanted = [*tape.chosen, entry.language]
+    gr.on([tape.step.change, tape.place.change], tape.show, wanted, tape.scene, trigger_mode="always_last", **AT_ONCE)
+    tape.play_button.click(tape.play, wanted, tape.scene, **IN_TURN)

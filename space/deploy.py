@@ -15,10 +15,11 @@ from ..hub_errors import plain_errors, retried
 from ..hub_push import push_folder
 from ..hub_verify import verify_folder
 from ..models import resolve
+from ..scan import refuse, scan
 from .package import Wishes, package_space
 
 Echo = Callable[[str], object]
-WAIT_SECONDS = 20 * 60.0
+WAIT_SECONDS, LOOK_SECONDS = 20 * 60.0, 2.0
 _LOG_LINES = 40
 _RUNNING = ("RUNNING", "SLEEPING")  # a sleeping one wakes up when it is opened
 _TOKEN_FIX = "run `hf auth login` with a token that may write"
@@ -36,7 +37,8 @@ def push_space(
     """Make (or bring up to date) the private Space ``repo_id`` for a model on the Hub; returns its address.
 
     The model is pinned to the commit its revision means now. Raises ``InputError`` for a model in a folder, and
-    ``HubError`` when the Hub refuses, holds something else afterwards, or cannot run the Space.
+    ``HubError`` when something secret would be sent, or the Hub refuses, holds something else afterwards, or cannot
+    run the Space.
     """
     source = resolve(model)
     if source.revision is None:
@@ -53,6 +55,7 @@ def push_space(
             endpoint=hub.endpoint,
             wishes=wishes,
         )
+        refuse(scan(folder, {"access token in use": hub.token or ""}))  # the story quotes what models wrote
         ensure_repo(hub, repo_id, "space", space_sdk="gradio")
         push_folder(hub, repo_id, "space", folder, message=f"Demo of {source.path_or_id}")
         verify_folder(hub, repo_id, "space", folder, revision="main")
@@ -93,7 +96,7 @@ def wait_until_running(hub: Hub, repo_id: str, echo: Echo, seconds: float = WAIT
         if time.monotonic() > until:
             page = web_url(hub, repo_id, "space")
             raise HubError(f"{repo_id} is still {stage} after {seconds / 60:.0f} minutes; see {page}")
-        time.sleep(2)
+        time.sleep(LOOK_SECONDS)
 
 
 def _not_running(hub: Hub, repo_id: str, stage: str) -> str:

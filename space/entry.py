@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..game.puzzle import Puzzle
 from . import page
 from .puzzles import random_puzzle, read_puzzle
+from .story import Failure
 from .words import WORDS, Words, preferred, words_of
 
 Updates = dict[Any, Any]
@@ -23,7 +24,7 @@ LEVELS = ("any", "0", "1", "2", "3")
 class Entry:
     """The components, and what is shown in them."""
 
-    def __init__(self, words: Words, language: str, failures: Sequence[Puzzle]) -> None:
+    def __init__(self, words: Words, language: str, failures: Sequence[Failure]) -> None:
         self.failures = failures
         puzzle = random_puzzle(Random(0))
         with gr.Row(elem_id="top"):

@@ -11,6 +11,7 @@ from ..models import Source
 from .facts import Facts
 from .line import Place
 from .puzzles import link
+from .story import Failure
 from .stream import Piece
 from .words import Words, reason
 
@@ -18,7 +19,7 @@ _MAX_ANSWER_CHARS = 160
 EXAMPLES = (
     ("simple", Puzzle((55, 36, 7, 19), 65)),
     ("three", Puzzle((13, 19, 76), 82)),
-    ("times", Puzzle((88, 4, 21, 63), 46)),
+    ("times", Puzzle((3, 10, 35, 8), 49)),
     ("fraction", Puzzle((3, 3, 8, 8), 24)),
     ("television", Puzzle((25, 50, 75, 100, 3, 6), 952)),
     ("impossible", Puzzle((1, 2, 3), 97)),
@@ -42,10 +43,10 @@ def board(puzzle: Puzzle | None, words: Words) -> str:
     )
 
 
-def examples(words: Words, failures: Sequence[Puzzle] = ()) -> str:
-    """Links to puzzles; ``failures`` are ones that the model got wrong when it was measured."""
+def examples(words: Words, failures: Sequence[Failure] = ()) -> str:
+    """Links to puzzles; ``failures`` are ones that a model got wrong when it was measured."""
     shown = [(words[f"example.{key}"], puzzle) for key, puzzle in EXAMPLES]
-    shown += [(words["example.failed"], puzzle) for puzzle in failures]
+    shown += [(words["example.failed"].format(model=one.model), one.puzzle) for one in failures]
     chips = "".join(_chip(caption, puzzle) for caption, puzzle in shown)
     return f'<nav class="examples" aria-label="{escape(words["examples"])}">{chips}</nav>'
 

@@ -46,13 +46,16 @@ def _attempts(thought: Thought, puzzle: Puzzle, words: Words, turns: Mapping[int
     text = thought.text.rstrip() if growing else thought.text
     false = {claim.end: claim.said for claim in false_claims(text, thought.steps.claims)}
     items: list[str] = []
+    defined: set[str] = set()
     for number, line in enumerate(thought.lines):
         before = thought.lines[number - 1] if number else None
         inserts = [*_claims(line, text, false, words, growing), *_cue(line, words)]
         body = _marked(text, line.start, min(line.end, len(text)), inserts)
         if growing and number == len(thought.lines) - 1:
             body += '<span class="caret"></span>'
-        kind, head = _head(line, before, turns.get(line.start), puzzle, words)
+        kind, name, definition = _turning(line, before, turns.get(line.start), puzzle, words)
+        head = _badge(kind, name, definition, definition in defined) if kind else ""
+        defined.add(definition)
         items.append(f'<li class="attempt {kind}">{head}<div class="said">{body}</div></li>')
     return f'<ol class="thought" aria-label="{escape(words["thinking"])}">{"".join(items)}</ol>'
 
@@ -80,21 +83,24 @@ def _cue(line: Line, words: Words) -> Iterator[Insert]:
         yield Insert(line.cue.end, "</mark>")
 
 
-def _head(line: Line, before: Line | None, turn: Turn | None, puzzle: Puzzle, words: Words) -> tuple[str, str]:
-    """The class of an attempt and the badge above it."""
+def _turning(line: Line, before: Line | None, turn: Turn | None, puzzle: Puzzle, words: Words) -> tuple[str, str, str]:
+    """What an attempt is, as a class, a name and its definition; empty for one that is nothing special."""
     if turn and line.cue:
         if turn.solved:
-            return "aha", _badge("aha", words["aha"], words["aha_is"])
+            return "aha", words["aha"], words["aha_is"]
         why = translated(words, "why", turn.why)
-        return "claimed", _badge("claimed", words["claimed"], words["claimed_is"].format(why=why))
+        return "claimed", words["claimed"], words["claimed_is"].format(why=why)
     failed = before and before.worked and all(one.value != puzzle.target for one in before.candidates)
     if failed and (line.phrased or line.worked):
-        return "turn", _badge("turn", words["backtrack"], words["backtrack_is"])
-    return "", ""
+        return "turn", words["backtrack"], words["backtrack_is"]
+    return "", "", ""
 
 
-def _badge(kind: str, name: str, definition: str) -> str:
-    return f'<p class="badge {kind}"><b>{escape(name)}</b> <span>{escape(definition)}</span></p>'
+def _badge(kind: str, name: str, definition: str, known: bool) -> str:
+    """The name of what an attempt is; what has been defined above in this thought is defined again by its title alone,
+    since a long thought turns back dozens of times."""
+    said = "" if known else f" <span>{escape(definition)}</span>"
+    return f'<p class="badge {kind}" title="{escape(definition)}"><b>{escape(name)}</b>{said}</p>'
 
 
 def _marked(text: str, start: int, end: int, inserts: Sequence[Insert]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StageError
 from ..game.puzzle import Puzzle
@@ -65,9 +66,31 @@ def _without_collecting() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def without_stubs() -> Iterator[None]:
+    """Import Gradio without what it does for editors, a quarter of the start.
+
+    For every component that it defines, Gradio parses the component's source and the stub beside it, and writes that
+    anew if they differ. It leaves out components of which ``inspect`` finds no file, so for its own none is found here.
+    """
+    getfile = inspect.getfile
+
+    def found(thing: Any) -> str:
+        if inspect.isclass(thing) and thing.__module__.startswith("gradio."):
+            raise OSError("not looked for while Gradio is imported")
+        return getfile(thing)
+
+    inspect.getfile = found
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile
+
+
 def _page(model_name: str, others: Sequence[str], told: Path | None, language: str, may_be_missing: bool) -> gr.Blocks:
     """The page around the loaded model."""
-    from .app import build_app
+    with without_stubs():
+        from .app import build_app
     from .shelf import Shelf
     from .story import story_of
 

@@ -46,6 +46,7 @@ class Shelf:
         self._lock = Lock()
         source = resolve(name)
         first = Volume(_label(name), name)
+        others = [*others, *(SHIPPED if name in SHIPPED else ())]  # small, and loaded only when asked
         self.volumes = [first]
         try:
             self.writer(first.label)

@@ -1,7 +1,7 @@
 """What a training run measured, in one small file: what the page tells of it when no model is there.
 
-``collect`` reads a run's evaluation and training records; ``story.json`` of this package is the one that belongs to
-the shipped recipe. Nothing in it is typed by hand.
+``collect`` reads a run's evaluation and training records; ``story.json`` of this package is that of the shipped model,
+from its published measurements (``benchmarks/space_story.py``). Nothing in it is typed by hand.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..game.puzzle import Puzzle
 from ..train.aha import Aha, find_ahas
+from ..train.samples import read_records
 
 Story = dict[str, Any]
 Record = Mapping[str, Any]
 MAX_MOMENTS = 8  # base, checkpoints and best that are replayed
 MAX_CHARS = 6_000  # of one recorded completion
+MAX_STEPS, PER_STEP = 30, 3  # training steps, and completions of each, that are shown as they were logged
 _AHAS, _CLAIMED = 4, 2
 _KEPT = ("label", "step", "n", "solve_rate", "solve_interval", "format_rate", "mean_tokens")
+
+
+class Failure(NamedTuple):
+    """A puzzle that a model got wrong when it was measured."""
+
+    model: str
+    puzzle: Puzzle
 
 
 def collect(run: Path) -> Story | None:
@@ -33,16 +42,21 @@ def collect(run: Path) -> Story | None:
     models = [_model(model) for model in summary["models"]]
     records = {model["label"]: _records(summary_file.parent / model["label"] / "records.jsonl") for model in models}
     moments = _moments([model["label"] for model in models], summary["best"])
-    last = records[summary["best"]]
     return {
         "run": run.name,
         "n": summary["n"],
         "best": summary["best"],
         "models": models,
-        "rewards": _rewards(run / "model" / "metrics.jsonl"),
+        "rewards": rewards(run / "model" / "metrics.jsonl"),
         "cost": _json(run / "model" / "cost.json"),
-        "ahas": [_quoted(aha, last, summary["best"]) for aha in _quotable(find_ahas(last))],
-        "replay": [_replayed(test_id, moments, records) for test_id in _chosen(records, moments)],
+        "aha_counts": [
+            aha_count(model["label"], {"completions": model["n"]} | model["ahas"])
+            for model in summary["models"]
+            if model.get("ahas")
+        ],
+        "ahas": quotes(records[summary["best"]], summary["best"]),
+        "replay": replays({label: records[label] for label in moments}),
+        "written": written(run / "model"),
     }
 
 
@@ -70,17 +84,21 @@ def shipped_story() -> Story | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def failures(story: Story | None, limit: int = 2) -> list[Puzzle]:
-    """Puzzles of the replay that the best model got wrong."""
+def failures(story: Story | None, limit: int = 2) -> list[Failure]:
+    """Puzzles of the replay that the story's best model got wrong."""
     if story is None:
         return []
     wrong = [one for one in story["replay"] if not one["thoughts"][-1]["solved"]]
-    return [Puzzle(tuple(one["nums"]), one["target"]) for one in wrong[:limit]]
+    return [Failure(story["run"], Puzzle(tuple(one["nums"]), one["target"])) for one in wrong[:limit]]
 
 
 def _model(model: Record) -> dict[str, Any]:
-    ahas = {"solved": model["ahas"]["solved"]}
-    return {key: model.get(key) for key in _KEPT} | {"ahas": ahas}
+    return {key: model.get(key) for key in _KEPT}
+
+
+def aha_count(label: str, ahas: Record) -> dict[str, Any]:
+    """How many of a model's thoughts say something like an Aha, and how many of those Ahas are true."""
+    return {"label": label, "said": ahas["n"], "true": ahas["solved"], "completions": ahas["completions"]}
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
@@ -93,7 +111,7 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _rewards(path: Path) -> list[tuple[int, float]]:
+def rewards(path: Path) -> list[tuple[int, float]]:
     """The mean reward of each training step."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     logged = [json.loads(line) for line in lines]
@@ -102,11 +120,7 @@ def _rewards(path: Path) -> list[tuple[int, float]]:
 
 def _moments(labels: Sequence[str], best: str) -> list[str]:
     """At most ``MAX_MOMENTS`` labels from the first to the best, evenly spread."""
-    until = list(labels[: labels.index(best) + 1])
-    if len(until) <= MAX_MOMENTS:
-        return until
-    places = [round(place * (len(until) - 1) / (MAX_MOMENTS - 1)) for place in range(MAX_MOMENTS)]
-    return [until[place] for place in places]
+    return _spread(labels[: labels.index(best) + 1], MAX_MOMENTS)
 
 
 def _quotable(ahas: Sequence[Aha]) -> list[Aha]:
@@ -115,13 +129,23 @@ def _quotable(ahas: Sequence[Aha]) -> list[Aha]:
     return [*true[:_AHAS], *[aha for aha in ahas if not aha.solved][:_CLAIMED]]
 
 
+def quotes(records: Sequence[Record], label: str) -> list[dict[str, Any]]:
+    """Ahas of the completions of one model, word for word."""
+    return [_quoted(aha, records, label) for aha in _quotable(find_ahas(records))]
+
+
 def _quoted(aha: Aha, records: Sequence[Record], label: str) -> dict[str, Any]:
     record = next(record for record in records if record["test_id"] == aha.test_id)
     about = {"label": label, "nums": list(record["nums"]), "target": record["target"]}
     return about | {"cue": aha.cue, "excerpt": aha.excerpt, "solved": aha.solved, "why": aha.why}
 
 
-def _chosen(records: Mapping[str, Sequence[Record]], moments: Sequence[str]) -> list[int]:
+def replays(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
+    """Some puzzles with what each model wrote about them; ``records`` by label, from the first model to the last."""
+    return [_replayed(test_id, list(records), records) for test_id in _chosen(records, list(records))]
+
+
+def _chosen(records: Mapping[str, Sequence[Record]], moments: Sequence[str]) -> list[Any]:
     """Two puzzles with an Aha that the first model could not solve, two more like that, one always solved, and two
     that the last one gets wrong."""
     first, last = _scores(records[moments[0]]), _scores(records[moments[-1]])
@@ -137,11 +161,11 @@ def _chosen(records: Mapping[str, Sequence[Record]], moments: Sequence[str]) -> 
     return [test_id for group in groups for test_id in group]
 
 
-def _scores(records: Sequence[Record]) -> dict[int, bool]:
+def _scores(records: Sequence[Record]) -> dict[Any, bool]:
     return {record["test_id"]: bool(record["score"]) for record in records}
 
 
-def _replayed(test_id: int, moments: Sequence[str], records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+def _replayed(test_id: Any, moments: Sequence[str], records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     asked = {label: [one for one in records[label] if one["test_id"] == test_id] for label in moments}
     found = [(label, ones[0]) for label, ones in asked.items() if ones]
     record = found[0][1]
@@ -160,3 +184,35 @@ def _thought(label: str, record: Record) -> dict[str, Any]:
         "n_tokens": record.get("n_tokens", 0),
         "completion": completion,
     }
+
+
+def written(model: Path) -> Story | None:
+    """The first completions of some of the steps, as the trainer logged them; None when it logged none.
+
+    ``model`` is a training run's folder. No completion is chosen by what it says: those of the first ``PER_STEP``
+    puzzles of a step are taken.
+    """
+    files = sorted((model / "completions").glob("completions_*.parquet"))
+    steps = [_step(path) for path in _spread(files, MAX_STEPS)]
+    known = [step for step in steps if step["completions"]]
+    return {"run": model.parent.name, "steps": known} if known else None
+
+
+def _spread(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the items, evenly spread from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+def _step(path: Path) -> dict[str, Any]:
+    """One step's file; the trainer writes the completions of a puzzle one after the other."""
+    records = [record for record in read_records(path) if record["nums"]]
+    firsts = {(tuple(one["nums"]), one["target"], one["prompt"]): one for one in reversed(records)}
+    kept = list(reversed(firsts.values()))[:PER_STEP]
+    return {"step": int(path.stem.rpartition("_")[2]), "completions": [_completion(record) for record in kept]}
+
+
+def _completion(record: Record) -> dict[str, Any]:
+    text = str(record["generation"])[:MAX_CHARS]
+    return {"nums": list(record["nums"]), "target": record["target"], "completion": text}

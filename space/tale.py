@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from ..game.answer import judge
 from ..game.puzzle import Puzzle
 from ..train.samples import step_of
 from . import page
 from .charts import Point, line_chart
 from .entry import News, Updates
-from .paint import finished_thought, growing_thought
+from .recorded import MAX_PIXELS, Scene, played, whole
 from .story import Story
-from .stream import Piece
+from .tape import Tape
 from .words import Words, translated, words_of
-
-_FRAME_SECONDS, _FRAMES = 0.08, 60
 
 
 class Tale:
@@ -40,9 +36,10 @@ class Tale:
                     _labels(story, words), value=0, label=words["replay_step"], elem_id="replay-step"
                 )
                 self.play_button = gr.Button(words["replay_play"], variant="primary", elem_id="replay-play")
-            first = self._scene(0, 0, words) if recorded else ("", "")
-            self.thought = gr.HTML(first[0], elem_id="replay-thought")
-            self.verdict = gr.HTML(first[1], elem_id="replay-verdict")
+            first = whole(*self._recorded(0, 0), words) if recorded else Scene("", "")
+            self.thought = gr.HTML(first.thought, elem_id="replay-thought", autoscroll=True, max_height=MAX_PIXELS)
+            self.verdict = gr.HTML(first.verdict, elem_id="replay-verdict")
+        self.tape = Tape(words, story)
 
     @property
     def scene(self) -> list[Any]:
@@ -54,10 +51,10 @@ class Tale:
 
     @property
     def texts(self) -> list[Any]:
-        return [self.told, self.about, self.puzzle, self.moment, self.play_button]
+        return [self.told, self.about, self.puzzle, self.moment, self.play_button, *self.tape.texts]
 
     def translate(self, words: Words) -> Updates:
-        return {
+        return self.tape.translate(words) | {
             self.told: told(self.story, words),
             self.about: _about(words),
             self.puzzle: gr.update(label=words["replay_puzzle"]),
@@ -67,65 +64,57 @@ class Tale:
 
     def show(self, puzzle: int, moment: int, language: str) -> Updates:
         """A puzzle or a moment was chosen: the whole thought at once."""
-        thought, verdict = self._scene(puzzle, moment, words_of(language))
-        return {self.thought: thought, self.verdict: verdict}
+        return dict(zip(self.scene, whole(*self._recorded(puzzle, moment), words_of(language)), strict=True))
 
     async def play(self, puzzle: int, moment: int, language: str) -> News:
         """The thought as if it were being written."""
-        words, (posed, said) = words_of(language), self._recorded(puzzle, moment)
-        completion = said["completion"]
-        stride = max(len(completion) // _FRAMES, 6)
-        for end in range(stride, len(completion), stride):
-            yield {self.thought: growing_thought(completion[:end], posed, words), self.verdict: ""}
-            await asyncio.sleep(_FRAME_SECONDS)
-        yield self.show(puzzle, moment, language)
+        async for scene in played(*self._recorded(puzzle, moment), words_of(language)):
+            yield dict(zip(self.scene, scene, strict=True))
 
-    def _scene(self, puzzle: int, moment: int, words: Words) -> tuple[str, str]:
-        posed, said = self._recorded(puzzle, moment)
-        completion = said["completion"]
-        piece = Piece(completion, said["n_tokens"], 0.0, judge(posed, completion))
-        return _board(posed, words) + finished_thought(completion, posed, words), page.result(posed, piece, words)
-
-    def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, Mapping[str, Any]]:
-        """The puzzle and the thought of that moment; the nearest there is for anything else."""
+    def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, str]:
+        """The puzzle and the completion of that moment; the nearest there is for anything else."""
         replay = self.story["replay"] if self.story else []
         one = replay[_within(puzzle, len(replay))]
-        return Puzzle(tuple(one["nums"]), one["target"]), one["thoughts"][_within(moment, len(one["thoughts"]))]
+        said = one["thoughts"][_within(moment, len(one["thoughts"]))]
+        return Puzzle(tuple(one["nums"]), one["target"]), said["completion"]
 
 
 def told(story: Story | None, words: Words) -> str:
     """The curves, the table and the quotes."""
     if story is None:
         return page.notice("", words["story_none"])
-    known = [model for model in story["models"] if model["step"] is not None]
+    hardest = story["models"][-1].get("numbers")  # where puzzles of several sizes were measured apart
+    known = [model for model in story["models"] if model["step"] is not None and model.get("numbers") == hardest]
     solved = [Point(model["step"], model["solve_rate"], *model["solve_interval"]) for model in known]
     length = [Point(model["step"], *[model["mean_tokens"]] * 3) for model in known]
     reward = [Point(step, *[value] * 3) for step, value in story["rewards"]]
     step = words["story_step"]
+    size = f" ({words['story_numbers'].format(n=hardest)})" if hardest else ""
     charts = (
-        line_chart(words["story_solved"], solved, step, percent=True),
-        line_chart(words["story_length"], length, step),
+        line_chart(words["story_solved"] + size, solved, step, percent=True),
+        line_chart(words["story_length"] + size, length, step),
         line_chart(words["story_reward"], reward, step),
     )
     return (
+        f"<h2>{escape(words['story_title'].format(run=story['run']))}</h2>"
         f'<p class="lead">{escape(words["story_about"])}</p><div class="charts">{"".join(charts)}</div>'
         f"{_table(story, words)}{_cost(story, words)}{_ahas(story, words)}"
     )
 
 
 def _table(story: Story, words: Words) -> str:
-    heads = "".join(
-        f"<th>{escape(words[f'story_row.{key}'])}</th>" for key in ("model", "solved", "interval", "tokens", "ahas")
-    )
+    sized = any(model.get("numbers") for model in story["models"])
+    names = ("model", *(("numbers",) if sized else ()), "solved", "interval", "tokens")
+    heads = "".join(f'<th scope="col">{escape(words[f"story_row.{name}"])}</th>' for name in names)
     rows = ""
     for model in story["models"]:
         low, high = model["solve_interval"]
         cells = (
             label_of(model["label"], words),
+            *((words["story_numbers"].format(n=model["numbers"]),) if sized else ()),
             f"{model['solve_rate']:.1%}",
             f"{low:.1%} – {high:.1%}",
             f"{model['mean_tokens']:.0f}",
-            str(model["ahas"]["solved"]),
         )
         kind = ' class="best"' if model["label"] == story["best"] else ""
         rows += f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
@@ -135,12 +124,23 @@ def _table(story: Story, words: Words) -> str:
 
 def _cost(story: Story, words: Words) -> str:
     cost = story.get("cost")
-    return f'<p class="cost">{escape(words["story_cost"].format(**cost))}</p>' if cost else ""
+    if not cost:
+        return ""
+    key = "story_cost" if cost.get("total") else "story_time"  # a price of nothing says nothing
+    return f'<p class="cost">{escape(words[key].format(**cost))}</p>'
 
 
 def _ahas(story: Story, words: Words) -> str:
-    quotes = "".join(_quote(aha, words) for aha in story["ahas"])
-    return f"<h2>{escape(words['story_ahas'])}</h2>{quotes}" if quotes else ""
+    """How often an Aha was said and was true, for each model, and some of them word for word."""
+    counts = "".join(_counted(one, words) for one in story.get("aha_counts", []))
+    told = "".join(_quote(aha, words) for aha in story["ahas"])
+    counted = f'<ul class="counts">{counts}</ul>' if counts else ""
+    return f"<h2>{escape(words['story_ahas'])}</h2>{counted}{told}" if counted or told else ""
+
+
+def _counted(count: Mapping[str, Any], words: Words) -> str:
+    said = words["story_aha_count"].format(**{**count, "label": label_of(count["label"], words)})
+    return f"<li>{escape(said)}</li>"
 
 
 def _quote(aha: Mapping[str, Any], words: Words) -> str:
@@ -168,10 +168,6 @@ def label_of(label: str, words: Words) -> str:
 
 def _about(words: Words) -> str:
     return f"<h2>{escape(words['replay'])}</h2><p>{escape(words['replay_about'])}</p>"
-
-
-def _board(puzzle: Puzzle, words: Words) -> str:
-    return f'<p class="posed"><b>{" ".join(map(str, puzzle.nums))}</b> → <b>{puzzle.target}</b></p>'
 
 
 def _puzzles(story: Story | None) -> list[tuple[str, int]]:

@@ -18,13 +18,16 @@ from .facts import facts
 from .line import Busy, Line, Place
 from .paint import finished_thought, growing_thought
 from .puzzles import read_puzzle
+from .recorded import MAX_PIXELS
 from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
 from .words import Words, words_of
 
 SEED_BITS = 31
-LEARNED_NUMBERS = 4  # the most numbers in a puzzle of this project's datasets, unless asked for more
+# What the puzzles of this project's datasets are made of, unless something else is asked for.
+LEARNED_SIZES, LEARNED_NUMBERS, LEARNED_TARGETS = range(3, 5), range(1, 100), range(10, 101)
+NEEDS_FRACTION = 3  # the level of a puzzle without a solution of whole numbers
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ class Watch:
             self.ask = gr.Button(words["exact"], min_width=130, elem_id="exact")
         self.note = gr.HTML("", elem_id="warning")
         with gr.Accordion(words["thinking"], open=True, elem_id="thinking") as self.panel:
-            self.thought = gr.HTML(page.empty_thought(words), elem_id="thought", autoscroll=True, max_height=440)
+            self.thought = gr.HTML(page.empty_thought(words), elem_id="thought", autoscroll=True, max_height=MAX_PIXELS)
         self.meter = gr.HTML("", elem_id="meter")
         self.verdict = gr.HTML("", elem_id="verdict")
         self.facts = gr.HTML("", elem_id="facts")
@@ -155,9 +158,12 @@ class Watch:
 
     def _warning(self, puzzle: Puzzle, known: asyncio.Task[Any], words: Words) -> str:
         """What to know before hoping for an answer."""
-        if known.done() and not known.result().n_solutions:
+        found = known.result() if known.done() else None
+        if found and not found.n_solutions:
             return page.notice("", words["unsolvable"])
-        return page.notice("", words["beyond"]) if len(puzzle.nums) > LEARNED_NUMBERS else ""
+        if not learned(puzzle):
+            return page.notice("", words["beyond"])
+        return page.notice("", words["fraction_needed"]) if found and found.level == NEEDS_FRACTION else ""
 
     def _free(self) -> Updates:
         return {self.solve: gr.update(interactive=True), self.stop_button: gr.update(interactive=False)}
@@ -176,6 +182,16 @@ class Watch:
         except InputError as error:
             return {self.facts: complaint(error, words)}
         return {self.facts: page.possible(puzzle, facts(puzzle), words)}
+
+
+def learned(puzzle: Puzzle) -> bool:
+    """Whether a puzzle is like those that models of this project learn from.
+
+    >>> learned(Puzzle((55, 36, 7, 19), 65)), learned(Puzzle((25, 50, 75, 100, 3, 6), 952)), learned(Puzzle((7,), 7))
+    (True, False, False)
+    """
+    usual = len(puzzle.nums) in LEARNED_SIZES and puzzle.target in LEARNED_TARGETS
+    return usual and all(number in LEARNED_NUMBERS for number in puzzle.nums)
 
 
 def busy_text(busy: Busy, words: Words) -> str:

@@ -6,11 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -45,23 +46,22 @@ def served(command: Callable[[int], list[str]], **options: Any) -> Iterator[str]
     """A server on a free port, as a process of its own that ends with the block."""
     port = free_port()
     environment = os.environ | QUIET | options.pop("env", {}) | {"PORT": str(port)}
-    process = subprocess.Popen(
-        command(port), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
-    try:
-        wait_for(port, process)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait(20)
+    with tempfile.TemporaryFile("w+") as said:  # no pipe: a server whose words nobody reads stops when it is full
+        process = subprocess.Popen(command(port), env=environment, stdout=said, stderr=said, text=True, **options)
+        try:
+            wait_for(port, process, said)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
-def wait_for(port: int, process: subprocess.Popen[str]) -> None:
+def wait_for(port: int, process: subprocess.Popen[str], said: IO[str]) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            output = process.stdout.read() if process.stdout else ""
-            raise AssertionError(f"the server ended with {process.returncode}: {output}")
+            said.seek(0)
+            raise AssertionError(f"the server ended with {process.returncode}: {said.read()}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -68,13 +68,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, guard: Path) -> tuple[Pat
         command(), cwd=folder, env=environment(guard), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     out = folder / "outputs" / "demo"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (out / "model.partial" / "base").exists():
         assert begun.poll() is None, begun.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
-    _, stderr = begun.communicate(timeout=60)
+    _, stderr = begun.communicate(timeout=180)
     assert begun.returncode == 130, stderr
     assert "run the same command again" in stderr
     assert (out / "dataset" / "manifest.json").exists()

@@ -68,18 +68,18 @@ def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.Temp
         )
 
     begun = start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (folder / "model.partial" / "checkpoint-1" / "trainer_state.json").exists():
         assert begun.poll() is None, begun.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)
     begun.send_signal(signal.SIGINT)
-    interrupted, _ = begun.communicate(timeout=90)
+    interrupted, _ = begun.communicate(timeout=240)
     assert begun.returncode == 130, interrupted
     assert not started_below(folder), "a process outlived Ctrl-C"
     kept = (folder / "model.partial" / "metrics.jsonl").read_text().splitlines()
     again = start()
-    finished, _ = again.communicate(timeout=150)
+    finished, _ = again.communicate(timeout=400)
     assert again.returncode == 0, finished
     lines = [line.split() for line in ranks.read_text().splitlines()]
     yield Trained(folder, command, interrupted, finished, kept, lines)

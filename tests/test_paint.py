@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import string
 import time
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from countdown_r1.build_dataset.prompt import chatml, load_template
 from countdown_r1.errors import InputError
+from countdown_r1.game.answer import judge
 from countdown_r1.game.puzzle import Puzzle, Status, check
 from countdown_r1.game.solver import easiest_solution, level
 from countdown_r1.game.split import split_of
@@ -20,10 +26,13 @@ from countdown_r1.space.charts import Point, line_chart
 from countdown_r1.space.facts import facts
 from countdown_r1.space.paint import finished_thought, growing_thought
 from countdown_r1.space.puzzles import random_puzzle, read_puzzle
-from countdown_r1.space.story import collect, failures, of_run, shipped_story
+from countdown_r1.space.story import MAX_STEPS, Failure, collect, failures, of_run, shipped_story, written
 from countdown_r1.space.tale import told
+from countdown_r1.space.watch import learned
 from countdown_r1.space.words import WORDS, preferred, words_of
 
+TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "tiny"
 EN, ZH = WORDS["en"], WORDS["zh"]
 PUZZLE = Puzzle((56, 80, 48), 72)
 AHA = (
@@ -44,13 +53,47 @@ def test_a_true_aha_is_marked_with_its_definition() -> None:
 
 def test_a_cue_without_a_right_answer_is_only_claimed_and_says_why() -> None:
     html = finished_thought(AHA.replace("48 + (80 - 56) </answer>", "48 + 80 - 57 </answer>"), PUZZLE, EN)
-    assert 'class="attempt claimed"' in html and "the answer is not right" in html
+    assert 'class="attempt claimed"' in html and EN["why.the answer is not right"] in html
     assert "最后的答案不对" in finished_thought(AHA.replace("48 + (80", "47 + (80"), PUZZLE, ZH)
 
 
 def test_another_attempt_after_a_failed_one_is_backtracking() -> None:
     html = finished_thought("Try 80 - 48 = 32. 32 + 56 = 88. No.\nTry 80 + 56 = 136. No.", PUZZLE, EN)
     assert html.count('class="attempt ') == 2 and EN["backtrack_is"] in html
+
+
+def test_what_a_badge_means_is_said_once_in_a_thought_and_then_is_its_title() -> None:
+    attempts = "Try 80 - 48 = 32. No.\n" + "Try 80 + 56 = 136. No.\nTry 56 + 48 = 104. No.\n" * 3
+    html = finished_thought(attempts, PUZZLE, EN)
+    assert html.count('<p class="badge turn"') == html.count(f'title="{EN["backtrack_is"]}"') == 6
+    assert html.count(f"<span>{EN['backtrack_is']}</span>") == 1
+
+
+def test_the_captions_of_the_examples_are_true() -> None:
+    examples = dict(page.EXAMPLES)
+    wanted = {"simple": 0, "three": 0, "times": 1, "fraction": 3, "television": 2, "impossible": None}
+    assert {key: facts(puzzle).level for key, puzzle in examples.items()} == wanted
+    assert len(examples["three"].nums) == 3 and len(examples["television"].nums) == 6
+    told_of = page.examples(EN, [Failure("<tiny>", Puzzle((1, 2), 9))])
+    assert "&lt;tiny&gt; got it wrong" in told_of and 'href="?nums=1+2&amp;target=9"' in told_of
+
+
+@pytest.mark.parametrize(
+    ("numbers", "target", "usual"),
+    [
+        ((55, 36, 7, 19), 65, True),
+        ((1, 99, 2), 10, True),
+        ((1, 2), 10, False),
+        ((1, 2, 3, 4, 5), 20, False),
+        ((1, 100, 2), 50, False),
+        ((1, 2, 3), 9, False),
+        ((50, 60, 7), 101, False),
+    ],
+)
+def test_puzzles_unlike_those_of_the_training_are_known_as_such(
+    numbers: tuple[int, ...], target: int, usual: bool
+) -> None:
+    assert learned(Puzzle(numbers, target)) == usual
 
 
 def test_every_claim_is_marked_true_or_false_with_what_is_true() -> None:
@@ -109,7 +152,9 @@ def test_facts_of_an_unsolvable_puzzle_name_the_nearest_targets() -> None:
 
 
 def test_both_languages_have_every_text_with_the_same_places() -> None:
-    assert {key for key in ZH if not key.startswith(("reason.", "why."))} == set(EN)
+    optional = ("reason.", "why.")  # where English lacks one, the checker's own words are shown
+    assert {key for key in ZH if not key.startswith(optional)} == {key for key in EN if not key.startswith(optional)}
+    assert set(EN) <= set(ZH)
     for key, text in EN.items():
         if key == "bad_input":
             continue  # the checker's sentence is in English, so the Chinese one says everything itself
@@ -173,11 +218,72 @@ def test_the_shipped_story_is_whole_and_its_replay_is_judged_as_recorded() -> No
         puzzle = Puzzle(tuple(one["nums"]), one["target"])
         assert split_of(puzzle.nums) == "test"
         assert len(one["thoughts"]) == len(story["replay"][0]["thoughts"])
-    assert {len(one["thoughts"]) for one in story["replay"]} != {0}
-    assert failures(story) and all(isinstance(puzzle, Puzzle) for puzzle in failures(story))
+        judged = [judge(puzzle, said["completion"]).solved for said in one["thoughts"]]
+        assert judged == [said["solved"] for said in one["thoughts"]] and judged
+    assert failures(story) and {one.model for one in failures(story)} == {"tiny"}
     for words in (EN, ZH):
         html = told(story, words)
         assert html.count("<svg") == 3 and f"{story['models'][-1]['solve_rate']:.1%}" in html
+
+
+def test_the_shipped_story_tells_the_published_measurements_of_the_shipped_model() -> None:
+    story = shipped_story()
+    assert story is not None
+    published = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
+    names = {"base": "cold", "checkpoint-50": "grpo"}
+    for model in story["models"]:
+        rate = published[names[model["label"]]]["greedy"][f"{model['numbers']} numbers"]
+        told_of = (model["n"], model["solve_rate"], model["solve_interval"], model["mean_tokens"])
+        assert told_of == (rate["n"], rate["solved"], rate["interval"], rate["mean_tokens"])
+    for one in story["aha_counts"]:
+        ahas = published[names[one["label"]]]["ahas"]
+        assert (one["said"], one["true"], one["completions"]) == (ahas["n"], ahas["solved"], ahas["completions"])
+    logged = [json.loads(line) for line in (RESULTS / "grpo.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert story["rewards"] == [[one["step"], round(one["reward"], 4)] for one in logged if "reward" in one]
+
+
+def log_step(run: Path, step: int, puzzles: list[Puzzle], generations: int = 2) -> None:
+    """A step's completions as TRL saves them."""
+    rows = [(puzzle, number) for puzzle in puzzles for number in range(generations)]
+    template = load_template("en")
+    table = {
+        "step": [step] * len(rows),
+        "prompt": [chatml(template, puzzle) for puzzle, _ in rows],
+        "completion": [f"{step} {puzzle.target} {number}" for puzzle, number in rows],
+    }
+    folder = run / "model" / "completions"
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), folder / f"completions_{step:05d}.parquet")
+
+
+def test_a_run_is_replayed_step_by_step_from_what_the_trainer_logged(tmp_path: Path) -> None:
+    puzzles = [Puzzle((4, 5, 6), target) for target in (15, 14, 26, 34, 3)]
+    log_step(tmp_path / "mine", 1, puzzles)
+    log_step(tmp_path / "mine", 2, puzzles[3:])
+    found = written(tmp_path / "mine" / "model")
+    assert found is not None and found["run"] == "mine"
+    said = {
+        one["step"]: [(*shown["nums"], shown["completion"]) for shown in one["completions"]] for one in found["steps"]
+    }
+    assert said == {
+        1: [(4, 5, 6, f"1 {target} 0") for target in (15, 14, 26)],
+        2: [(4, 5, 6, "2 34 0"), (4, 5, 6, "2 3 0")],
+    }
+
+
+def test_of_a_long_run_some_steps_are_shown_from_the_first_to_the_last(tmp_path: Path) -> None:
+    for step in range(2, 103):
+        log_step(tmp_path, step, [PUZZLE], 1)
+    found = written(tmp_path / "model")
+    steps = [one["step"] for one in found["steps"]] if found else []
+    assert len(steps) == MAX_STEPS and steps[0] == 2 and steps[-1] == 102 and steps == sorted(set(steps))
+
+
+def test_a_run_that_logged_no_puzzles_has_nothing_to_replay_step_by_step(tmp_path: Path) -> None:
+    run = TOY["write_run"](tmp_path / "toy", weights=False)
+    assert written(run / "model") is None and written(tmp_path) is None
+    story = collect(run)
+    assert story is not None and story["written"] is None and story["replay"]
 
 
 def test_without_a_run_there_is_no_story(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ from transformers import AutoTokenizer
 from countdown_r1 import models
 from countdown_r1.cli import main
 from countdown_r1.train import preflight_gpu
-from countdown_r1.train.preflight import Report, inspect
+from countdown_r1.train.preflight import Report, inspect, refused_to_write
 from countdown_r1.train.recipe import ColdStart, Launch, Recipe, Rewards, load_recipe, shipped_recipes
 
 
@@ -129,3 +131,37 @@ def test_the_command_ends_with_1_when_there_is_a_problem() -> None:
     bad = CliRunner().invoke(main, ["doctor", "demo", "--set", "grpo.num_generations=7"])
     assert bad.exit_code == 1
     assert "problem  section 'grpo': generation_batch_size (64) must be divisible by num_generations (7)." in bad.output
+
+
+def scoped(namespace: str, *rights: str) -> dict[str, Any]:
+    """What the Hub says of a fine-grained token."""
+    entity = {"type": "org", "name": namespace}
+    return {"role": "fineGrained", "fineGrained": {"scoped": [{"entity": entity, "permissions": list(rights)}]}}
+
+
+@pytest.mark.parametrize(
+    ("access", "namespace", "said"),
+    [
+        ({"role": "write"}, "me", None),
+        ({"role": "write"}, "lab", None),
+        ({"role": "write"}, "other", "none of this token's: me, lab"),
+        ({"role": "read"}, "me", "may only read"),
+        (scoped("lab", "repo.content.read", "repo.write"), "lab", None),
+        (scoped("lab", "repo.content.read"), "lab", "may not write to repositories of 'lab'"),
+        (scoped("lab", "repo.write"), "me", "may not write to repositories of 'me'"),
+    ],
+)
+def test_a_token_that_cannot_publish_is_found_before_the_training(
+    access: dict[str, Any], namespace: str, said: str | None
+) -> None:
+    who = {"name": "me", "orgs": [{"name": "lab"}], "auth": {"accessToken": access}}
+    problem = refused_to_write(who, namespace)
+    assert problem is None if said is None else said in (problem or "")
+
+
+def test_the_hub_is_asked_whether_the_run_may_be_published(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "countdown_r1", "doctor", "demo", "--hub", "rehearsal", "--push-to"]
+    for namespace, status, said in (("rehearsal", 0, "may publish to"), ("somebody", 1, "is none of this token's")):
+        done = subprocess.run([*command, namespace], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert said in done.stdout

@@ -29,8 +29,6 @@ from countdown_r1.train.resume import drop_unfinished, last_checkpoint, same_run
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
 
-pytestmark = pytest.mark.stress
-
 STEPS = 5
 STAND_IN = Path(__file__).with_name("vllm_stand_in.py")
 
@@ -66,7 +64,7 @@ class Runner:
         return {line["step"]: line for line in found if "reward" in line}
 
 
-def until(true: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def until(true: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert process.poll() is None, process.communicate()[0]
@@ -98,7 +96,7 @@ def killed(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempP
     kill(second)
     third = broken.start(recipe)
     for process in (undisturbed, third):
-        said, _ = process.communicate(timeout=150)
+        said, _ = process.communicate(timeout=400)
         assert process.returncode == 0, said
     return whole, broken
 
@@ -141,7 +139,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_it_fell_into(
     process = runner.start(of(toy_recipe, max_steps=400, save_steps=400))
     until(lambda: 2 in runner.steps("m.partial"), process)
     process.send_signal(how)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     assert process.returncode == 130, said
     assert "stopping after this step, with a checkpoint" in said and "Traceback" not in said
     last = last_checkpoint(runner.partial)
@@ -159,8 +157,8 @@ def test_a_process_that_stands_still_ends_the_run_and_is_named(
     sign = json.loads((runner.partial / "alive" / "1").read_text())
     os.kill(sign["pid"], signal.SIGSTOP)
     began = time.monotonic()
-    said, _ = process.communicate(timeout=110)
-    assert time.monotonic() - began < 60
+    said, _ = process.communicate(timeout=240)
+    assert time.monotonic() - began < 120
     assert process.returncode == 1
     assert re.search(rf"training is stuck: .*process 1 \(pid {sign['pid']} on ", said), said
     assert "a training process ended with status" in said
@@ -175,7 +173,7 @@ def test_a_server_that_dies_ends_the_run_and_is_named(toy_recipe: Recipe, toy_da
     process = runner.start(of(toy_recipe, max_steps=4000, save_steps=4000, vllm_server_base_url=address))
     until(lambda: 2 in runner.steps("m.partial"), process)
     kill(server)  # pyright: ignore[reportArgumentType]
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     assert process.returncode == 75, said
     assert f"training is stuck: the vLLM server at {address} no longer answers" in said
 

@@ -28,7 +28,7 @@ STEPS = 2
 def run(command: list[str], **variables: str) -> str:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXTRA)} | variables
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=200
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=400
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout

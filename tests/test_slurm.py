@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -21,10 +22,9 @@ from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Recipe, recipe_text
 from countdown_r1.train.slurm import sbatch_script, submit
 
-pytestmark = pytest.mark.stress
-
 HERE = Path(__file__).parent
 SLURM = Slurm(gpu_gres=None, cpus_per_task=1, hours=0.2)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="SLURM's daemons, and installing them, need root")
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +66,18 @@ def job_of(folder: Path) -> str:
     return next((folder / "logs").glob("slurm-*.log")).stem.removeprefix("slurm-")
 
 
+@needs_root
 def test_two_nodes_train_and_a_requeued_job_goes_on(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
     begun = begin(write(toy_recipe, tmp_path, 12), toy_dataset, tmp_path, cluster)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (tmp_path / "model.partial" / "checkpoint-2" / "sealed.json").exists():
         assert begun.poll() is None, begun.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     subprocess.run(["scontrol", "requeue", job_of(tmp_path)], env=cluster, check=True)
-    said, _ = begun.communicate(timeout=150)
+    said, _ = begun.communicate(timeout=400)
     assert begun.returncode == 0, said
     assert said.splitlines()[-1] == str(tmp_path / "model")
     record = manifest.read(tmp_path / "model")
@@ -90,11 +91,12 @@ def test_two_nodes_train_and_a_requeued_job_goes_on(
     assert 0 < cost["elastic_gpu_hours"] < cost["reserved_gpu_hours"]
 
 
+@needs_root
 def test_the_last_node_serves_while_the_first_trains(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
     begun = begin(write(toy_recipe, tmp_path, 2, "server"), toy_dataset, tmp_path, cluster)
-    said, _ = begun.communicate(timeout=120)
+    said, _ = begun.communicate(timeout=300)
     assert begun.returncode == 0, said
     assert manifest.read(tmp_path / "model").results["world_size"] == 1
     told, node = Path(cluster["STAND_IN_NOTES"]).read_text().splitlines()

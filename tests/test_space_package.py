@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -20,13 +21,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 import yaml
 from gradio_client import Client
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -127,12 +129,35 @@ def test_the_wheels_record_lists_every_file_with_its_hash(tmp_path: Path) -> Non
 def test_a_pushed_space_runs_from_its_folder_alone_against_the_pushed_model(tmp_path: Path) -> None:
     python = environment_without_the_package(tmp_path / "venv")
     with rehearsed(tmp_path / "hub", tmp_path / "space") as hub:
-        options = {"cwd": tmp_path / "space", "env": hub | {"HF_HUB_OFFLINE": "0", "PYTHONPATH": ""}}
+        settings = {"HF_HUB_OFFLINE": "0", "PYTHONPATH": "", "COUNTDOWN_R1_COMPARE": "rehearsal/friend"}
+        options = {"cwd": tmp_path / "space", "env": hub | settings}
         with served(lambda _: [str(python), "app.py"], **options) as url:
             result = Client(url, verbose=False).predict("90 5 12", 73, api_name="/solve")
             assert result["verdict"] in set(Status) and result["n_tokens"] > 10
             with running_browser() as browser, opened(browser, url) as page:
                 expect(page.locator("#origin")).to_contain_text(re.compile("rehearsal/tiny.*[0-9a-f]{12}"))
+                compare_steps_and_a_friend(page)
+
+
+def compare_steps_and_a_friend(page: Page) -> None:
+    """Training steps are branches on the Hub; a slider goes over them, and the owner has allowed another model."""
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#left input")).to_have_value("step-10")
+    expect(page.locator("#right input")).to_have_value("step-30")
+    page.locator("#step input[type=number]").fill("19")
+    page.locator("#step input[type=number]").press("Enter")
+    expect(page.locator("#right input")).to_have_value("step-20")
+    page.click("#compare-go")
+    expect(page.locator("#side-left h3")).to_have_text("step-10")
+    expect(page.locator("#side-right h3")).to_have_text("step-20")
+    expect(page.locator("#difference table")).to_be_visible()
+    page.click("#left input")
+    offered = page.get_by_role("option").all_text_contents()
+    assert [name.strip().lstrip("✓ ") for name in offered][1:] == ["step-10", "step-20", "step-30", "rehearsal/friend"]
+    page.get_by_role("option", name="rehearsal/friend").click()
+    page.click("#compare-go")
+    expect(page.locator("#side-left h3")).to_have_text("rehearsal/friend")
+    expect(page.locator("#difference table")).to_contain_text("rehearsal/friend")
 
 
 REHEARSAL = """
@@ -146,13 +171,18 @@ from huggingface_hub import snapshot_download
 from countdown_r1.models import SHIPPED
 from countdown_r1.space.deploy import push_space
 
-ensure_repo(hub, "rehearsal/tiny", "model")
-push_folder(hub, "rehearsal/tiny", "model", SHIPPED["novice"], message="weights")
-commits = []
+for name in ("rehearsal/tiny", "rehearsal/friend"):
+    ensure_repo(hub, name, "model")
+    push_folder(hub, name, "model", SHIPPED["novice"], message="weights")
+for step in (10, 20, 30):
+    hub.api.create_branch("rehearsal/tiny", branch=f"step-{step}")
+commits, said = [], []
 for _ in range(2):
-    push_space("rehearsal/tiny", "rehearsal/demo", hub, echo=lambda line: print(line, file=sys.stderr))
+    push_space("rehearsal/tiny", "rehearsal/demo", hub, echo=said.append)
     commits.append(hub.api.space_info("rehearsal/demo").sha)
 assert commits[0] == commits[1], "nothing changed, and yet there is a new commit"
+assert "rehearsal/tiny is private" in said[0] and "HF_TOKEN" in said[0], said
+assert "runs no Spaces" in said[-1], said
 snapshot_download("rehearsal/demo", repo_type="space", local_dir=sys.argv[2])
 print(hub.endpoint, hub.token, flush=True)
 sys.stdin.read()
@@ -261,6 +291,23 @@ def test_off_zero_gpu_a_writer_stays_as_it_is_and_on_it_asks_for_time_by_length(
     assert gpu.seconds([1], (), 100, 1.0, 0) < gpu.seconds([1], (), 2048, 1.0, 0) <= gpu.MAX_SECONDS
 
 
+def test_on_zero_gpu_tokens_are_made_in_the_function_that_asks_for_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a stand-in for the decorator of ``spaces`` 0.51.3, which does its work on that hardware alone."""
+    (tmp_path / "spaces.py").write_text(
+        "asked = []\ndef GPU(task=None, *, duration=None, size=None):\n"
+        "    return lambda made: lambda *given: (asked.append(duration(*given)), made(*given))[1]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    model: Any = SimpleNamespace(tokens=lambda *given: iter(range(given[2])))
+    tokenizer: Any = None
+    writer = gpu.on_gpu(Writer(model, tokenizer, model.tokens))
+    assert list(writer.tokens([1], (), 80, 1.0, 0)) == list(range(80))
+    assert importlib.import_module("spaces").asked == [gpu.seconds([1], (), 80, 1.0, 0)] == [12]
+
+
 def test_the_docker_file_installs_the_pins_and_starts_the_page(packaged: Path) -> None:
     lines = (packaged / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert lines[-1] == 'CMD ["python", "app.py"]'
@@ -277,7 +324,8 @@ def test_the_story_of_the_run_travels_with_the_space(tmp_path: Path) -> None:
 
 @contextmanager
 def hub_with_a_space(stages: list[str], log: list[str]) -> Iterator[Hub]:
-    """A server on loopback that says one stage after the other about a Space, and has its build log."""
+    """A server on loopback that says one stage after the other about a Space and has its logs, the build's and the
+    run's. Making a Space there needs a paid plan."""
     left = list(stages)
 
     async def runtime(_: Request) -> Response:
@@ -285,11 +333,22 @@ def hub_with_a_space(stages: list[str], log: list[str]) -> Iterator[Hub]:
         return JSONResponse({"stage": stage, "hardware": {"current": None, "requested": None}})
 
     async def logs(request: Request) -> Response:
-        assert request.path_params["kind"] == "build"
-        lines = "".join(f"data: {json.dumps({'data': line, 'timestamp': ''})}\n\n" for line in log)
+        said = [f"{request.path_params['kind']}: {line}" for line in log]
+        lines = "".join(f"data: {json.dumps({'data': line, 'timestamp': ''})}\n\n" for line in said)
         return Response(lines, media_type="text/event-stream")
 
-    routes = [Route("/api/spaces/me/demo/runtime", runtime), Route("/api/spaces/me/demo/logs/{kind}", logs)]
+    async def model(_: Request) -> Response:
+        return JSONResponse({"id": "me/model", "sha": "1" * 40, "private": True, "tags": [], "siblings": []})
+
+    async def refused(_: Request) -> Response:
+        return JSONResponse({"error": "Payment required"}, 402)
+
+    routes = [
+        Route("/api/spaces/me/demo/runtime", runtime),
+        Route("/api/spaces/me/demo/logs/{kind}", logs),
+        Route("/api/models/me/model/revision/main", model),
+        Route("/api/repos/create", refused, methods=["POST"]),
+    ]
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error"))
@@ -300,6 +359,11 @@ def hub_with_a_space(stages: list[str], log: list[str]) -> Iterator[Hub]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture(autouse=True)
+def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("countdown_r1.space.deploy.LOOK_SECONDS", 0.05)
 
 
 def test_pushing_waits_until_the_space_runs_and_says_each_stage_once() -> None:
@@ -313,11 +377,35 @@ def test_a_space_that_cannot_be_built_shows_the_end_of_its_log(capsys: pytest.Ca
     log = [*(f"step {number}\n" for number in range(100)), "ERROR: No matching distribution found for torch==99\n"]
     with (
         hub_with_a_space(["BUILDING", "BUILD_ERROR"], log) as hub,
-        pytest.raises(HubError, match=r"does not run \(BUILD_ERROR\): ERROR: No matching distribution.*torch==99"),
+        pytest.raises(HubError, match=r"does not run \(BUILD_ERROR\): build: ERROR: No matching distrib.*torch==99"),
     ):
         wait_until_running(hub, "me/demo", lambda _: None)
     printed = capsys.readouterr().err
     assert "step 99" in printed and "step 10\n" not in printed and "hf_of_the_test" not in printed
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("RUNTIME_ERROR", r"does not run \(RUNTIME_ERROR\): run: out of memory; the log above says why"),
+        ("PAUSED", "resume it in its settings"),
+    ],
+)
+def test_a_space_that_does_not_run_says_why_and_what_to_do(stage: str, message: str) -> None:
+    with hub_with_a_space([stage], ["out of memory"]) as hub, pytest.raises(HubError, match=message):
+        wait_until_running(hub, "me/demo", lambda _: None)
+
+
+def test_a_plan_that_has_no_spaces_is_explained() -> None:
+    with hub_with_a_space([], []) as hub, pytest.raises(HubError, match=r"402.*needs a paid plan"):
+        push_space("me/model", "me/demo", hub, echo=lambda _: None)
+
+
+def test_a_token_in_a_story_is_found_before_anything_is_sent() -> None:
+    thought = {"label": "base", "solved": False, "n_tokens": 9, "completion": f"hf_{'aB3' * 11}x"}
+    story = {"run": "mine", "models": [], "replay": [{"nums": [1, 2], "target": 3, "thoughts": [thought]}]}
+    with hub_with_a_space([], []) as hub, pytest.raises(HubError, match=r"story\.json.*token"):
+        push_space("me/model", "me/demo", hub, wishes=Wishes(story), echo=lambda _: None)
 
 
 def test_waiting_for_a_space_ends(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from countdown_r1.cli import main
 from countdown_r1.errors import CountdownError, InputError, StageError, TrainingError
 from countdown_r1.train import cold_start as cold
 from countdown_r1.train import stage
+from countdown_r1.train.adapters import load_trainable
 from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
 from countdown_r1.train.resume import last_checkpoint
 from countdown_r1.train.stage import train, train_rows
@@ -258,13 +259,13 @@ def interrupted(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (folder / "m.partial" / "checkpoint-2" / "trainer_state.json").exists():
         assert begun.poll() is None, begun.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
-    printed, _ = begun.communicate(timeout=60)
+    printed, _ = begun.communicate(timeout=180)
     assert begun.returncode == 130, printed
     return Interrupted(folder, recipe, printed)
 
@@ -424,6 +425,18 @@ def test_a_cold_start_leaves_a_model_that_loads_and_generates(cold_folder: Path)
     written = model.generate(**tokenizer("55 + 36", return_tensors="pt"), max_new_tokens=4)  # pyright: ignore[reportCallIssue]
     assert written.shape[1] <= tokenizer("55 + 36", return_tensors="pt")["input_ids"].shape[1] + 4
     assert model.config.use_cache
+
+
+@pytest.mark.parametrize(("sharding", "kept"), [("none", torch.float32), ("zero3", torch.bfloat16)])
+def test_weights_that_are_stored_in_bfloat16_are_trained_in_float32(
+    toy_recipe: Recipe, monkeypatch: pytest.MonkeyPatch, sharding: str, kept: torch.dtype
+) -> None:
+    """As they come on a GPU, in the precision of their files; DeepSpeed makes float32 copies by itself."""
+    model, tokenizer = models.load("novice")
+    monkeypatch.setattr(models, "load", lambda _: (model.bfloat16(), tokenizer))
+    recipe = replace(toy_recipe, launch=replace(toy_recipe.launch, sharding=sharding))
+    trained, _ = load_trainable(recipe, "novice")
+    assert {value.dtype for value in trained.parameters()} == {kept}
 
 
 def test_a_cold_start_by_command_needs_no_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CountdownError
@@ -149,11 +149,26 @@ def _permissions(hub: Hub, namespace: str) -> Iterator[Finding]:
 
     with plain_errors(hub.endpoint, "ask whom the token belongs to", "log in with `hf auth login`"):
         who = hub.api.whoami()
-    names = [who["name"], *(entry["name"] for entry in who.get("orgs", []))]
-    role = (who.get("auth", {}).get("accessToken") or {}).get("role", "write")
-    if namespace not in names:
-        yield False, f"namespace '{namespace}' is none of this token's: {', '.join(names)}"
-    elif role == "read":
-        yield False, f"the token for {hub.endpoint} may only read: make one that may write"
+    if problem := refused_to_write(who, namespace):
+        yield False, problem
     else:
         yield True, f"may publish to {namespace} on {hub.endpoint}"
+
+
+def refused_to_write(who: Mapping[str, Any], namespace: str) -> str | None:
+    """Why the token of a ``whoami`` answer cannot publish to ``namespace``; None when it can.
+
+    A fine-grained token lists what it may do in each namespace (huggingface.co/docs/hub/security-tokens).
+    """
+    names = [who["name"], *(entry["name"] for entry in who.get("orgs", []))]
+    access = who.get("auth", {}).get("accessToken") or {}
+    if namespace not in names:
+        return f"namespace '{namespace}' is none of this token's: {', '.join(names)}"
+    if access.get("role") == "read":
+        return "the token may only read: make one that may write"
+    if access.get("role") == "fineGrained":
+        scopes = access.get("fineGrained", {}).get("scoped", [])
+        granted = {right for scope in scopes if scope["entity"]["name"] == namespace for right in scope["permissions"]}
+        if "repo.write" not in granted:
+            return f"the fine-grained token may not write to repositories of '{namespace}': give it that right"
+    return None

@@ -1,4 +1,4 @@
-"""A folder and a branch of a repository made equal, and proven so by reading everything back.
+"""A folder and a branch of a repository made equal; ``hub_verify`` proves it by reading everything back.
 
 A push compares the folder with the branch as it is, sends what differs in as few commits as the Hub's limits allow,
 and names the commit it was compared with. So a rerun resumes, equal folders make no commit, and when a conflict, a
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KEPT = ".gitattributes"  # written by the Hub itself; says what goes to LFS
 # One commit takes the Hub longer with every file, and text travels inside it; commits themselves are rationed.
 MAX_COMMIT_FILES, MAX_COMMIT_TEXT_BYTES, MAX_TEXT_BYTES = 2_000, 100 * 2**20, 10 * 2**20
-LARGE_BYTES, PARTIAL_CONTENT = 2**20, 206
+LARGE_BYTES = 2**20
 LAST = ("README.md", "manifest.json")  # a branch whose card is there is complete
 _digests: dict[tuple[int, int, int, int], str] = {}
 
@@ -215,62 +215,3 @@ def sha256_of(path: Path) -> str:
     if key not in _digests:
         _digests[key] = manifest.sha256(path)
     return _digests[key]
-
-
-def verify_folder(hub: Hub, repo_id: str, repo_type: str, folder: Path, *, revision: str) -> dict[str, str]:
-    """Read every file of a revision back and compare it; returns path -> SHA-256 in hex.
-
-    Nothing is written to disk. Raises ``HubError`` naming the first file that is missing, extra or different.
-    """
-    files = local_files(folder)
-    with plain(hub, f"reading {repo_id} at {revision} back"):
-        commit = head_of(hub, Branch(repo_id, repo_type, revision))
-        branch = Branch(repo_id, repo_type, commit)
-        remote = remote_files(hub, branch)
-        expected = {name: sha256_of(path) for name, path in files.items()}
-        for name in sorted(expected.keys() | remote.keys() - {KEPT}):
-            if wrong := _wrong(hub, branch, name, expected.get(name), remote.get(name)):
-                again = "publish again, which sends only what differs"
-                raise HubError(f"{repo_id} at {revision}: {name} {wrong}; {again}")
-    return expected
-
-
-def _wrong(hub: Hub, branch: Branch, name: str, expected: str | None, entry: RepoFile | None) -> str:
-    """What is wrong with a file on the Hub, '' when nothing is."""
-    if entry is None:
-        return "is missing"
-    if expected is None:
-        return "should not be there"
-    return "" if _sha256_of_remote(hub, branch, name, entry.size) == expected else "differs"
-
-
-def _sha256_of_remote(hub: Hub, branch: Branch, name: str, size: int) -> str:
-    """SHA-256 of the bytes that the Hub hands out; a broken download goes on where it broke."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
-
-    url = hf_hub_url(branch.repo_id, name, **_kind(branch), endpoint=hub.endpoint)
-    headers = build_hf_headers(token=hub.token or False) | {"Accept-Encoding": "identity"}
-    digest, got = hashlib.sha256(), 0
-
-    def read() -> None:
-        nonlocal digest, got
-        if got and got == size:  # all of it came, and then the connection broke
-            return
-        rest = {"Range": f"bytes={got}-"} if got else {}
-        with get_session().stream("GET", url, headers=headers | rest, follow_redirects=True) as response:
-            if response.is_error:
-                response.read()
-            hf_raise_for_status(response)
-            if response.status_code != PARTIAL_CONTENT:
-                digest, got = hashlib.sha256(), 0
-            for block in response.iter_bytes(1 << 20):
-                digest.update(block)
-                got += len(block)
-
-    retried(read)
-    return digest.hexdigest()
-
-
-def _kind(branch: Branch) -> dict[str, str]:
-    return {"repo_type": branch.repo_type, "revision": branch.revision}

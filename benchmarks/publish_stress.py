@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["lfs", "xet"], default="lfs")
     parser.add_argument("--jobs", type=int, default=8, help="publications at a time")
     parser.add_argument("--kill-within", type=float, help="seconds [default: as long as a publication takes]")
+    parser.add_argument("--run", type=Path, help="what to publish [default: a toy run with real weights]")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
     if options.out is None and options.publishes >= ENOUGH:
@@ -128,7 +129,10 @@ def main() -> None:
 
 def stress(place: Path, options: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", WRITE_TOY, str(TOY), str(place / "toy")], check=True)
+    if options.run:
+        shutil.copytree(options.run, place / "toy")
+    else:
+        subprocess.run([sys.executable, "-c", WRITE_TOY, str(TOY), str(place / "toy")], check=True)
     expected = faultless(place)
     server = start_server(
         place / "hub", "--faults", options.faults, "--fault-seed", str(options.seed), mode=options.mode

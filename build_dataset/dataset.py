@@ -190,7 +190,8 @@ def push(folder: Path, repo_id: str, hub: Hub, private: bool = True) -> str:
     The tag is ``v1`` at first and the next number for other data; the same data again makes neither commit nor tag.
     """
     from ..hub import ensure_repo, tag_version, web_url
-    from ..hub_push import push_folder, verify_folder
+    from ..hub_push import push_folder
+    from ..hub_verify import verify_folder
 
     damaged = manifest.damaged_files(folder)
     if damaged:

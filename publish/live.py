@@ -21,7 +21,8 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..errors import CountdownError
 from ..hub import Hub, ensure_repo
-from ..hub_push import push_folder, verify_folder
+from ..hub_push import push_folder
+from ..hub_verify import verify_folder
 from .checkpoints import Checkpoint, stage_checkpoint, write_text
 
 AGAIN_SECONDS = 60.0  # between rounds for what the Hub would not take

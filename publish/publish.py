@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..hub import Hub
-from ..hub_push import push_folder, verify_folder
+from ..hub_push import push_folder
+from ..hub_verify import verify_folder
 from . import repositories
 from .adopt import read_adopted
 from .checkpoints import Run, base_model, read_run
@@ -68,8 +69,8 @@ def publish(
     """
     wish = wish or Wish()
     began = time.monotonic()
-    if not (wish.adopt or dry_run):
-        fetch_dataset(run, hub, echo)
+    if not wish.adopt:
+        fetch_dataset(run, hub, echo, dry_run=dry_run)
     finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
     if not dry_run and (base := base_model(finished)):
         finished = replace(finished, licence=licence_of(hub, base))

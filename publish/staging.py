@@ -89,14 +89,15 @@ def _known_as(run: Run, checkpoint: Checkpoint) -> str | None:
 
 
 def _stage_dataset(run: Run, remote_card: str, out: Path, links: Links) -> None:
-    """Data, card, and the manifest, by which this package knows a dataset of its own."""
+    """Data, card, and the manifest, by which this package knows a dataset of its own; it does not vouch for the card,
+    whose list of models changes with each publication."""
     source = run.folder / "dataset"
     stage_files(source, DATASET_FILES, out)
     card = source / "README.md"
     if run.dataset is None or not card.is_file():
         raise StageError(f"{card} is missing; make it with `countdown-r1 build-dataset`")
-    write_text(out / "README.md", dataset_card(card.read_text(encoding="utf-8"), links, remote_card))
     record = without_places(asdict(run.dataset), run.folder) | {"files": manifest.hashes(out)}
+    write_text(out / "README.md", dataset_card(card.read_text(encoding="utf-8"), links, remote_card))
     write_json(out / manifest.FILE_NAME, record)
 
 

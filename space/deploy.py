@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import HubError, InputError
 from ..hub import Hub, ensure_repo, web_url
 from ..hub_errors import plain_errors, retried
-from ..hub_push import push_folder, verify_folder
+from ..hub_push import push_folder
+from ..hub_verify import verify_folder
 from ..models import resolve
 from ..scan import refuse, scan
 from .package import Wishes, package_space

@@ -23,7 +23,7 @@ import yaml
 
 from ..errors import StageError
 from ..hub import DEFAULT_ENDPOINT
-from .story import Story, shipped_story
+from .story import Story
 
 DISTRIBUTION = "countdown-r1"
 ZERO_GPU = {"spaces==0.51.3", "torch==2.8.0"}  # the versions that ZeroGPU is documented to support
@@ -80,8 +80,8 @@ _CPU_WHEELS = "--extra-index-url https://download.pytorch.org/whl/cpu"
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a Space is to have: the training ``story`` its page tells, ``others`` to compare with, ZeroGPU; and what was
-    ``measured`` of its model, for its card, in a sentence of English and one of Chinese."""
+    """What a Space is to have: the training ``story`` its page tells, if any, ``others`` to compare with, ZeroGPU; and
+    what was ``measured`` of its model, for its card, in a sentence of English and one of Chinese."""
 
     story: Story | None = None
     others: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ def package_space(
     values = {"model": model_repo, "revision": revision, "wheel": wheel.name, "others": json.dumps(list(wishes.others))}
     values["spaces"] = "\nimport spaces  # ZeroGPU: before torch  # noqa: F401\n" if zero_gpu else ""
     _write(out / "app.py", Template(_APP).substitute(values))
-    _write(out / "story.json", json.dumps(wishes.story or shipped_story(), ensure_ascii=False, indent=1) + "\n")
+    _write(out / "story.json", json.dumps(wishes.story, ensure_ascii=False, indent=1) + "\n")
     _write(out / "requirements.txt", "\n".join(requirements(zero_gpu)) + "\n")
     python = _python(zero_gpu)
     _write(out / "Dockerfile", Template(_DOCKERFILE).substitute(python=python, torch="" if zero_gpu else _CPU_WHEELS))

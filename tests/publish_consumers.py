@@ -175,6 +175,7 @@ def unpublished(place: Path, hub: Any) -> dict[str, Any]:
     """Two runs share a dataset; the first is taken back, then the second."""
     import shutil
 
+    from countdown_r1 import manifest
     from countdown_r1.publish.unpublish import plan, withdraw
 
     run_publish(
@@ -188,7 +189,13 @@ def unpublished(place: Path, hub: Any) -> dict[str, Any]:
         data = repo_ids(hub, name)["dataset"]
         there = hub.api.repo_exists(data, repo_type="dataset")
         card = Path(hub.api.hf_hub_download(data, "README.md", repo_type="dataset")).read_text() if there else None
-        left = {"state": state(hub, name), "dataset card": card, "record": (place / name / "published").exists()}
+        whole = manifest.damaged_files(Path(hub.api.snapshot_download(data, repo_type="dataset"))) if there else None
+        left = {
+            "state": state(hub, name),
+            "dataset card": card,
+            "damaged": whole,
+            "record": (place / name / "published").exists(),
+        }
         seen[name] = left | {
             "planned": planned.lines(),
             "deleted": lines,

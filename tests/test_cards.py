@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from countdown_r1.errors import InputError, StageError
+from countdown_r1.hub import Hub
 from countdown_r1.publish import tables
 from countdown_r1.publish.adopt import adopted_card, read_adopted
 from countdown_r1.publish.cards import checkpoint_card, model_card
@@ -25,6 +26,7 @@ from countdown_r1.publish.dataset_cards import dataset_card
 from countdown_r1.publish.licences import Licence
 from countdown_r1.publish.links import Links
 from countdown_r1.publish.metadata import check_metadata
+from countdown_r1.publish.staging import fill, parts, repo_links
 from countdown_r1.publish.transcripts import fence, pick_transcripts
 from countdown_r1.scan import scan
 
@@ -158,6 +160,18 @@ def test_a_run_that_was_never_evaluated_can_be_published_and_its_cards_say_so(fo
     card = ModelCard(model_card(run, LINKS))
     assert "**This model has not been evaluated.**" in card.text and "No evaluation was published" in card.text
     assert "model-index" not in card.data.to_dict() and run.best.label == "checkpoint-4"
+
+
+def test_the_space_of_a_run_that_was_never_evaluated_claims_and_tells_nothing(folder: Path, tmp_path: Path) -> None:
+    shutil.rmtree(folder / "evaluation")
+    run, hub = read_run(folder), Hub("http://127.0.0.1:9", None, rehearsal=True)
+    links = repo_links(run, "me", hub)
+    assert links.evaluation is None and links.space == "me/countdown-r1-toy-demo"
+    part = next(part for part in parts(run, hub, links) if part.role == "space")
+    fill(part, tmp_path / "space", links)
+    card = (tmp_path / "space" / "README.md").read_text()
+    assert "This model has not been evaluated." in card and "本模型没有经过评测。" in card and "%" not in card
+    assert json.loads((tmp_path / "space" / "story.json").read_text()) is None, "no other model's figures either"
 
 
 def test_every_checkpoint_stands_in_the_table_with_its_commit_and_its_score(pristine: Path) -> None:

@@ -28,6 +28,7 @@ socket.getaddrinfo = _guarded
 from countdown_r1.errors import HubError
 from countdown_r1.hub import *
 from countdown_r1.hub_push import *
+from countdown_r1.hub_verify import *
 from countdown_r1.hub import user_name, set_private, load_dataset
 data, work = Path("hub"), Path("work")
 def write(**files):

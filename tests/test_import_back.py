@@ -130,6 +130,7 @@ def test_taking_a_run_back_leaves_a_dataset_that_another_model_names(seen: dict[
     assert list(first["state"]) == ["dataset"] and not first["record"] and not first["private"]
     assert first["planned"][-1] == "keep    dataset rehearsal/Countdown-r1-zero, which other models name"
     assert "countdown-r1-toy]" not in first["dataset card"] and "countdown-r1-other]" in first["dataset card"]
+    assert first["damaged"] == [], "what is left of it is still what its manifest says"
     assert len(first["deleted"]) == 4 and "collection" in "\n".join(first["planned"])
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from countdown_r1.train.recipe import Recipe, recipe_text
 
 SCRIPT = """
@@ -95,6 +97,7 @@ def test_a_hub_that_never_comes_back_costs_the_pushes_and_not_the_training(tmp_p
     assert "step-1, step-2 did not reach rehearsal/countdown-r1-toy; `countdown-r1 publish` sends" in said
 
 
+@pytest.mark.timeout(600)  # five processes of torch, one after the other
 def test_two_processes_push_each_checkpoint_once_and_publishing_adds_what_was_measured(
     tmp_path: Path, toy_recipe: Recipe, toy_dataset: Path
 ) -> None:

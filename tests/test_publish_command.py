@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from countdown_r1 import manifest
+
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
 
 
@@ -60,6 +62,21 @@ def test_an_address_on_a_card_is_refused_until_it_is_allowed_by_name(place: Path
     assert "pass --allow-email ADDRESS" in refused.stderr and "university" not in refused.stderr
     assert command(place, *words, "--allow-email", "other@university.edu").returncode == 1
     assert command(place, *words, "--allow-email", "first.author@university.edu").returncode == 0
+
+
+def test_a_run_whose_dataset_is_on_another_hub_says_how_to_get_it(place: Path) -> None:
+    run = place / "outputs" / "far"
+    shutil.copytree(place / "outputs" / "toy", run)
+    shutil.rmtree(run / "dataset")
+    record = manifest.read(run / "model")
+    record.results["dataset"] = f"someone/puzzles@{'a' * 40}"
+    manifest.write(run / "model", record)
+    words = ("publish", "outputs/far", "--push-to", "rehearsal", "--hub", "rehearsal")
+    fix = f"hf download someone/puzzles --repo-type dataset --revision {'a' * 40} --local-dir outputs/far/dataset"
+    dry, done = command(place, *words, "--dry-run"), command(place, *words)
+    assert dry.returncode == done.returncode == 1
+    assert "lacks its dataset, and a dry run contacts nobody" in dry.stderr and fix in dry.stderr
+    assert "answered 404" in done.stderr and fix in done.stderr and not (run / "dataset").exists()
 
 
 def test_what_was_not_published_cannot_be_taken_back(place: Path) -> None:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -28,6 +29,7 @@ def met(data):
     return [line for line in lines if "fault" in line]
 from countdown_r1.hub import *
 from countdown_r1.hub_push import *
+from countdown_r1.hub_verify import *
 from countdown_r1 import hub_errors
 from countdown_r1.errors import HubError
 def says(call):
@@ -339,9 +341,10 @@ def test_a_space_that_needs_a_paid_plan_leaves_the_rest_verified_and_no_space_co
 
 
 def test_one_publication_of_each_kind_is_killed_and_completed(tmp_path: Path) -> None:
+    toy = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))["write_run"](tmp_path / "toy", weights=False)
     script = [sys.executable, str(ROOT / "benchmarks" / "publish_stress.py"), "--publishes", "1", "--jobs", "1"]
-    script += ["--kill-within", "5"]
-    modes = {mode: [*script, "--mode", mode, "--faults", "0.05", "--out", f"{mode}.json"] for mode in ("lfs", "xet")}
+    script += ["--kill-within", "3", "--run", str(toy)]
+    modes = {mode: [*script, "--mode", mode, "--faults", "0.1", "--out", f"{mode}.json"] for mode in ("lfs", "xet")}
     running = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for command in modes.values()]
     assert [process.wait(250) for process in running] == [0, 0]
     for mode in modes:

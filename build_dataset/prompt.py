@@ -33,7 +33,8 @@ _PLACES = re.compile(r"(\{nums\}|\{target\})")
 class ChatTokenizer(Protocol):
     """What rendering needs of a Hugging Face tokenizer."""
 
-    chat_template: str | dict[str, str] | None
+    @property
+    def chat_template(self) -> str | dict[str, str] | None: ...
 
     def apply_chat_template(
         self, conversation: list[Message], *, tokenize: bool, add_generation_prompt: bool

@@ -16,7 +16,7 @@ from ..game.puzzle import Puzzle, Verdict
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from .decoding import Decoder
+    from . import decoding, plain
 
 MAX_NEW_TOKENS = 2048
 TEMPERATURE = 1.0  # what the evaluation uses, so that the demo shows what its numbers describe
@@ -47,21 +47,30 @@ class Piece:
 
 @dataclass(frozen=True)
 class Writer:
-    """What writes: a decoder, its tokenizer, and ``tokens``, which is ``decoder.tokens`` or runs it elsewhere."""
+    """What writes: a decoder, its tokenizer, ``tokens``, which is ``decoder.tokens`` or runs it elsewhere, and the
+    tokens that end a completion."""
 
-    decoder: Decoder
-    tokenizer: PreTrainedTokenizerBase
+    decoder: decoding.Decoder | plain.Decoder
+    tokenizer: PreTrainedTokenizerBase | plain.Tokenizer
     tokens: Callable[..., Iterator[int]]
+    ends: frozenset[int]
 
 
 def load_writer(name: str) -> Writer:
     """The model of that name, ready to write. Raises ``StageError``, ``InputError`` or ``HubError``."""
-    from ..models import load
-    from .decoding import Decoder
+    import torch
 
-    model, tokenizer = load(name)
+    from .. import models
+    from . import plain
+
+    found = None if torch.cuda.is_available() else plain.load(models.local_folder(models.resolve(name)))
+    if found:
+        return Writer(found.decoder, found.tokenizer, found.decoder.tokens, found.ends)
+    from .decoding import Decoder, stop_ids
+
+    model, tokenizer = models.load(name)
     decoder = Decoder(model)
-    return Writer(decoder, tokenizer, decoder.tokens)
+    return Writer(decoder, tokenizer, decoder.tokens, stop_ids(model, tokenizer))
 
 
 def stream(
@@ -80,18 +89,15 @@ def stream(
     verdict; closing the iterator ends it without one. Raises ``StageError`` when the model fails, or when the puzzle
     leaves no room in its context.
     """
-    from .decoding import stop_ids
-
     prompt = prompt_text(writer.tokenizer, load_template(language), puzzle)
     prompt_ids = writer.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     limit = min(max_new_tokens, _room(writer.decoder.context, len(prompt_ids)))
-    ends = stop_ids(writer.decoder.model, writer.tokenizer)
     began, text = time.perf_counter(), _Text(writer.tokenizer)
     ids: list[int] = []
     try:
-        for token in writer.tokens(prompt_ids, ends, limit, temperature, seed):
+        for token in writer.tokens(prompt_ids, writer.ends, limit, temperature, seed):
             ids.append(token)
-            if token not in ends:
+            if token not in writer.ends:
                 yield Piece(text.after(token), len(ids), time.perf_counter() - began)
             if stop and stop.is_set():
                 break
@@ -104,7 +110,7 @@ def stream(
 class _Text:
     """Text of a growing list of tokens; whole lines are decoded once."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase | plain.Tokenizer) -> None:
         self.tokenizer, self.lines = tokenizer, ""
         self.pending: list[int] = []
 
@@ -118,7 +124,7 @@ class _Text:
         return self.lines + line.rstrip(_UNFINISHED_CHARACTER)
 
 
-def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+def _decoded(tokenizer: PreTrainedTokenizerBase | plain.Tokenizer, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 

@@ -285,7 +285,7 @@ def test_off_zero_gpu_a_writer_stays_as_it_is_and_on_it_asks_for_time_by_length(
 ) -> None:
     decoder: Any = None
     tokenizer: Any = None
-    writer = Writer(decoder, tokenizer, lambda: iter(()))
+    writer = Writer(decoder, tokenizer, lambda: iter(()), frozenset())
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     assert gpu.on_gpu(writer) is writer
     assert gpu.seconds([1], (), 100, 1.0, 0) < gpu.seconds([1], (), 2048, 1.0, 0) <= gpu.MAX_SECONDS
@@ -303,7 +303,7 @@ def test_on_zero_gpu_tokens_are_made_in_the_function_that_asks_for_the_gpu(
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     model: Any = SimpleNamespace(tokens=lambda *given: iter(range(given[2])))
     tokenizer: Any = None
-    writer = gpu.on_gpu(Writer(model, tokenizer, model.tokens))
+    writer = gpu.on_gpu(Writer(model, tokenizer, model.tokens, frozenset()))
     assert list(writer.tokens([1], (), 80, 1.0, 0)) == list(range(80))
     assert importlib.import_module("spaces").asked == [gpu.seconds([1], (), 80, 1.0, 0)] == [12]
 

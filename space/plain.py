@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MAX_PARAMETERS = 50_000_000
+MAX_PARAMETERS = 50_000_000  # of at most four bytes each
 _PLAIN = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 _TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 
@@ -68,9 +68,9 @@ def load(folder: Path) -> Plain | None:
         config, own = _json(folder / "config.json"), _json(folder / "tokenizer_config.json")
         if not _is_plain(config) or own.get("tokenizer_class") not in _TOKENIZERS:
             return None
-        weights = load_file(folder / "model.safetensors")
-        if sum(weight.numel() for weight in weights.values()) > MAX_PARAMETERS:
+        if (folder / "model.safetensors").stat().st_size > 4 * MAX_PARAMETERS:
             return None
+        weights = load_file(folder / "model.safetensors")
         template = folder / "chat_template.jinja"
         backend = Backend.from_file(str(folder / "tokenizer.json"))
         tokenizer = Tokenizer(backend, template.read_text("utf-8") if template.is_file() else own.get("chat_template"))

@@ -32,6 +32,7 @@ from countdown_r1.space.words import WORDS
 SERVER = runpy.run_path(str(Path(__file__).with_name("space_server.py")))
 served, opened, running_browser, QUIET = (SERVER[name] for name in ("served", "opened", "running_browser", "QUIET"))
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_model.py")))
+PARROT = runpy.run_path(str(Path(__file__).with_name("parrot_model.py")))
 ROOT = Path(__file__).resolve().parent.parent
 EN, ZH = WORDS["en"], WORDS["zh"]
 SCRIPT = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -706,6 +707,20 @@ def test_a_page_without_its_model_opens_says_so_and_tells_the_story(browser: Bro
             expect(page.locator("#replay-thought .attempt").first).to_be_visible()
         with pytest.raises(AppError, match="no model is loaded"):
             Client(url, verbose=False).predict("1 2", 3, api_name="/solve")
+
+
+def test_a_model_that_writes_endless_and_broken_tags_is_judged_and_the_server_stays_up(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    parrot = PARROT["write_parrot"](folder, "<think></think><answer>", tmp_path / "parrot")
+    with served(SERVER["command_for"](parrot)) as url:
+        with opened(browser, url) as page:
+            solve(page, "1 2", "3")
+            expect(page.locator("#verdict .verdict")).to_contain_text(EN["no_answer"], timeout=60_000)
+        client = Client(url, verbose=False)
+        said = client.predict("1 2", 3, api_name="/solve")
+        assert (said["solved"], said["verdict"], said["n_tokens"]) == (False, "no answer", 2048)
+        assert client.predict("1 2", 3, "1 + 2", api_name="/check")["solved"]
 
 
 def test_a_taken_port_is_one_line_before_the_model_is_loaded(folder: Path) -> None:

@@ -20,9 +20,11 @@ from typing import Any
 
 import torch
 
+from countdown_r1 import models
 from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import LANGUAGES, load_template, prompt_text
 from countdown_r1.build_dataset.puzzles import as_puzzles
+from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.space.stream import load_writer, stream
 
 
@@ -47,7 +49,8 @@ def main() -> None:
         seconds.append(last.seconds)
         tokens += last.n_tokens
         right += bool(last.verdict and last.verdict.solved)
-    plain = [generated(writer, *one) for one in asked[: options.generate]]
+    model, tokenizer = models.load(options.model)
+    plain = [generated(model, tokenizer, *one) for one in asked[: options.generate]]
     found = {
         "command": f"python benchmarks/tiny_seconds.py --model {Path(options.model).name} --n {options.n}",
         "threads": options.threads,
@@ -66,12 +69,12 @@ def main() -> None:
     print(json.dumps(found, indent=1))
 
 
-def generated(writer: Any, puzzle: Any, language: str) -> float:
+def generated(model: Any, tokenizer: Any, puzzle: Puzzle, language: str) -> float:
     """Seconds of transformers' ``generate`` for the same prompt."""
-    prompt = prompt_text(writer.tokenizer, load_template(language), puzzle)
-    ids = writer.tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+    prompt = prompt_text(tokenizer, load_template(language), puzzle)
+    ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
     began = time.perf_counter()
-    writer.decoder.model.generate(**ids, do_sample=False, max_new_tokens=2048)
+    model.generate(**ids, do_sample=False, max_new_tokens=2048)
     return time.perf_counter() - began
 
 

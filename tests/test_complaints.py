@@ -173,7 +173,9 @@ def test_time_and_money_are_said_before_a_start() -> None:
     recipe = load_recipe("qwen2.5-3b-en")
     said = forecast(recipe, choose(recipe))[-1]
     assert said == "expected: 450 updates x 52 s = 6.5 h on 4x H100 80 GB, 26.0 GPU-hours, 78.00 USD"
-    assert "not known; measure a few steps" in forecast(load_recipe("demo"), choose(load_recipe("demo")))[-1]
+    assert "30 updates x 7.5 s" in forecast(load_recipe("demo"), choose(load_recipe("demo")))[-1]
+    unmeasured = load_recipe("demo", ["cost.seconds_per_step=null"])
+    assert "not known; measure a few steps" in forecast(unmeasured, choose(unmeasured))[-1]
     cold = load_recipe("tiny-cold-start")
     assert "4.75 minutes of training" in forecast(cold, choose(cold))[-1]
 

@@ -21,8 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..train.llama import rotated, rotation_tables
-
 MAX_PARAMETERS = 50_000_000  # of at most four bytes each
 _PLAIN = {"model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 _TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
@@ -117,7 +115,7 @@ class Decoder:
         torch.set_num_threads(1)
         self.context: int = config["max_position_embeddings"]
         self.step = _Step(weights, config).eval()
-        self.cos, self.sin = rotation_tables(self.context, config["head_dim"], config["rope_parameters"]["rope_theta"])
+        self.cos, self.sin = _rotations(self.context, config["head_dim"], config["rope_parameters"]["rope_theta"])
         self.graph = _traced(self)
 
     def tokens(
@@ -179,7 +177,7 @@ class _Step(torch.nn.Module):
             y = self._normed(x, part["input_layernorm"])
             heads = F.linear(y, part["qkv"]).unflatten(-1, (-1, self.head_dim)).transpose(0, 1)
             q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads])
-            q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+            q, k = _rotated(q, cos, sin), _rotated(k, cos, sin)
             x = x + F.linear(self._attended(q, k, v, places, mask, keys[number], values[number]), part["o_proj"])
             y = self._normed(x, part["post_attention_layernorm"])
             gate, up = F.linear(y, part["gate_up"]).chunk(2, dim=-1)
@@ -221,6 +219,19 @@ def _layer(wide: Mapping[str, Tensor], before: str) -> dict[str, Tensor]:
 def _laid_out(weight: Tensor) -> Tensor:
     """Stored along its longer side, which one row at a time is multiplied with up to twice as fast."""
     return weight.t().contiguous().t() if weight.shape[0] > weight.shape[1] else weight.contiguous()
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _rotations(length: int, size: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary positions 0 to ``length``, each (length, size)."""
+    steps = torch.arange(0, size, 2, dtype=torch.float32) / size
+    angles = torch.outer(torch.arange(length).float(), theta**-steps)
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos(), angles.sin()
 
 
 @torch.inference_mode()

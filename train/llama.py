@@ -9,14 +9,12 @@ architecture is that of Touvron et al., "LLaMA" (arXiv 2302.13971), with grouped
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(queries, keys, values)``, each (rows, heads, tokens, head_dim), to what is attended to, like queries."""
@@ -26,23 +24,19 @@ RunLayer = Callable[[int, Any, Tensor], Tensor]
 
 def is_plain_llama(model: PreTrainedModel) -> bool:
     """Whether ``forward_hidden`` computes what the model itself would: no biases, no scaled positions."""
-    from transformers import LlamaForCausalLM  # here, since the page does without
-
     config: Any = model.config
     plain = isinstance(model, LlamaForCausalLM) and not (config.attention_bias or config.mlp_bias)
     return plain and config.rope_parameters["rope_type"] == "default" and config.hidden_act == "silu"
 
 
 def rotations(model: PreTrainedModel, length: int) -> tuple[Tensor, Tensor]:
-    """``rotation_tables`` of a model, on its device."""
+    """Cosines and sines of rotary positions 0 to ``length``, each (length, head_dim), float32 on the model's device."""
     config: Any = model.config
-    return rotation_tables(length, config.head_dim, config.rope_parameters["rope_theta"], model.device)
-
-
-def rotation_tables(length: int, size: int, theta: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary positions 0 to ``length``, each (length, size), float32."""
-    steps = torch.arange(0, size, 2, device=device, dtype=torch.float32) / size
-    angles = torch.outer(torch.arange(length, device=device).float(), theta**-steps)
+    size = config.head_dim
+    steps = torch.arange(0, size, 2, device=model.device, dtype=torch.float32) / size
+    angles = torch.outer(
+        torch.arange(length, device=model.device).float(), config.rope_parameters["rope_theta"] ** -steps
+    )
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
 
@@ -61,7 +55,7 @@ def forward_layer(layer: Any, x: Tensor, cos: Tensor, sin: Tensor, attend: Atten
     part = layer.self_attn
     y = _normed(x, layer.input_layernorm)
     q, k, v = (_heads(project(y), part.head_dim) for project in (part.q_proj, part.k_proj, part.v_proj))
-    attended = attend(rotated(q, cos, sin), rotated(k, cos, sin), v)
+    attended = attend(_rotated(q, cos, sin), _rotated(k, cos, sin), v)
     x = x + part.o_proj(attended.transpose(1, 2).flatten(2))
     y = _normed(x, layer.post_attention_layernorm)
     return x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(y)) * layer.mlp.up_proj(y))
@@ -71,8 +65,7 @@ def _heads(x: Tensor, size: int) -> Tensor:
     return x.unflatten(-1, (-1, size)).transpose(1, 2)
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Queries or keys (..., tokens, head_dim), turned by the rotations of their positions."""
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 

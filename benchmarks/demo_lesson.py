@@ -2,10 +2,12 @@
 
     python benchmarks/demo_lesson.py --seeds 0,1,2,3,4 --jobs 5 --out benchmarks/results/demo_lesson.json
     python benchmarks/demo_lesson.py --seeds 0 --split validation --set grpo.learning_rate=2e-4
+    python benchmarks/demo_lesson.py --seeds 0,1 --weights bfloat16 --work outputs/coarse
 
 Each seed trains from the same base on the same dataset with its own random numbers, on the CPU, and is then
 asked the same held-out puzzles as the base. Learning rates were compared with ``--split validation``; the
-seeds are judged on ``test``. One JSON object a line is printed as results arrive.
+seeds are judged on ``test``. ``--weights bfloat16`` trains weights that are stored so, with Adam's averages: what
+that costs, beside the float32 that ``train`` gives. One JSON object a line is printed as results arrive.
 """
 
 from __future__ import annotations
@@ -21,6 +23,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
+
+PROGRAM = ("-m", "countdown_r1")
+# The command line with the trainable weights rounded as they are loaded.
+COARSE = """
+from countdown_r1 import cli
+from countdown_r1.train import stage
+precise = stage.load_trainable
+def coarse(recipe, base):
+    model, tokenizer = precise(recipe, base)
+    return model.bfloat16(), tokenizer
+stage.load_trainable = coarse
+cli.main()
+"""
 
 
 def main() -> None:
@@ -50,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2, 3, 4])
     parser.add_argument("--set", action="append", default=[], dest="changes", help="SECTION.KEY=VALUE of the recipe")
     parser.add_argument("--split", default="test", choices=["test", "validation"])
+    parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16"], help="while training")
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each run")
@@ -63,13 +79,16 @@ def lesson(options: argparse.Namespace, dataset: Path, seed: int) -> dict[str, o
     model = options.work / f"model-{seed}"
     began = time.monotonic()
     changes = [part for change in [*options.changes, f"grpo.seed={seed}"] for part in ("--set", change)]
-    countdown("train", "demo", *changes, "--dataset", dataset, "--out", model, "--overwrite", threads=options.threads)
+    program = ["-c", COARSE] if options.weights == "bfloat16" else PROGRAM
+    asked = ["--dataset", dataset, "--out", model, "--overwrite"]
+    countdown("train", "demo", *changes, *asked, threads=options.threads, program=program)
     trained = time.monotonic()
     sampled = evaluation(options, dataset, model, seed, 1.0)
     greedy = evaluation(options, dataset, model, seed, 0.0)
     return {
         "seed": seed,
         "changes": options.changes,
+        "weights": options.weights,
         "split": options.split,
         "n": options.n,
         "solve_rate": {entry["label"]: entry["solve_rate"] for entry in sampled["models"]},
@@ -95,10 +114,10 @@ def evaluation(options: argparse.Namespace, dataset: Path, model: Path, seed: in
     return json.loads((out / "summary.json").read_text(encoding="utf-8"))
 
 
-def countdown(*words: object, threads: int = 2) -> None:
+def countdown(*words: object, threads: int = 2, program: Sequence[str] = PROGRAM) -> None:
     """Run the command line on the CPU with a fixed number of threads."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
-    command: Sequence[str] = [sys.executable, "-m", "countdown_r1", *map(str, words)]
+    command = [sys.executable, *program, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with status {done.returncode}\n{done.stderr[-3000:]}")

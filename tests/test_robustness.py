@@ -28,6 +28,7 @@ from countdown_r1.train.recipe import Launch, Recipe, recipe_text
 from countdown_r1.train.resume import drop_unfinished, last_checkpoint, same_run, seal, thin
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
+from countdown_r1.train.watchdog import Watchdog
 
 STEPS = 5
 STAND_IN = Path(__file__).with_name("vllm_stand_in.py")
@@ -150,7 +151,7 @@ def test_a_process_that_stands_still_ends_the_run_and_is_named(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
 ) -> None:
     runner = Runner(tmp_path / "run", toy_dataset)
-    launch = Launch("accelerate", 1, 2, stall_seconds=6)
+    launch = Launch("accelerate", 1, 2, stall_seconds=8)
     process = runner.start(of(toy_recipe, launch, max_steps=400, save_steps=400))
     until(lambda: 3 in runner.steps("m.partial"), process)
     time.sleep(2.5)  # until both have left a sign
@@ -163,6 +164,19 @@ def test_a_process_that_stands_still_ends_the_run_and_is_named(
     assert re.search(rf"training is stuck: .*process 1 \(pid {sign['pid']} on ", said), said
     assert "a training process ended with status" in said
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(runner.folder) in " ".join(p.info["cmdline"] or ())]
+
+
+@pytest.mark.parametrize(("age", "blamed"), [(5.0, "process 1 (pid 7 on elsewhere, step 3)"), (1.0, "the same place")])
+def test_a_process_that_stopped_where_the_others_wait_is_told_from_one_that_waits(
+    age: float, blamed: str, tmp_path: Path
+) -> None:
+    watchdog = Watchdog(tmp_path, Launch("accelerate", 1, 2, stall_seconds=8))
+    watchdog.world, watchdog.extra, watchdog.last = 2, 0.0, time.monotonic() - 9
+    (tmp_path / "alive").mkdir()
+    for rank, seconds in ((0, 0.0), (1, age)):
+        sign = {"ticks": 5, "step": 2, "pid": 7, "host": "elsewhere", "time": time.time() - seconds}
+        (tmp_path / "alive" / str(rank)).write_text(json.dumps(sign))
+    assert blamed in (watchdog.standing_still() or "")
 
 
 def test_a_server_that_dies_ends_the_run_and_is_named(toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path) -> None:

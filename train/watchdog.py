@@ -76,7 +76,7 @@ class Watchdog(TrainerCallback):
         while not self.ended.wait(LOOK_SECONDS):
             with suppress(OSError):  # a full disk is found out, and told, by the training itself
                 self._sign()
-            if reason := self._silent_process() or self._standing_still() or self._dead_server():
+            if reason := self._silent_process() or self.standing_still() or self._dead_server():
                 self._end(reason)
 
     def _sign(self) -> None:
@@ -100,15 +100,22 @@ class Watchdog(TrainerCallback):
                 return f"{_who(rank, sign)} has shown no sign of life for {age:.0f} s"
         return None
 
-    def _standing_still(self) -> str | None:
+    def standing_still(self) -> str | None:
+        """Why this process counts as stuck, and who holds it up; None while it comes further."""
         silent = time.monotonic() - self.last
         if silent <= max(self.launch.stall_seconds, 2 * self.longest) + self.extra:
             return None
-        signs = self._signs()
-        ahead = max((sign["ticks"] for sign in signs.values()), default=self.ticks)
-        behind = [_who(rank, sign) for rank, sign in signs.items() if sign["ticks"] < ahead]
+        behind = [_who(rank, sign) for rank, sign in self._behind().items()]
         blamed = f"behind the others: {', '.join(behind)}" if behind else "all processes stand at the same place"
         return f"no progress for {silent:.0f} s in step {self.step + 1}; {blamed}; this one waits in {_place()}"
+
+    def _behind(self) -> dict[int, dict[str, Any]]:
+        """Processes that have come less far than another, or have stopped leaving signs; never this one for that."""
+        signs = self._signs()
+        ahead = max((sign["ticks"] for sign in signs.values()), default=0)
+        old = time.time() - self.launch.stall_seconds / 2  # one stopped where the others wait is as far as they are
+        silent = {rank for rank, sign in signs.items() if rank != self.rank and sign["time"] < old}
+        return {rank: sign for rank, sign in signs.items() if sign["ticks"] < ahead or rank in silent}
 
     def _dead_server(self) -> str | None:
         if self.server is None:
@@ -123,10 +130,8 @@ class Watchdog(TrainerCallback):
         print(f"\n{text}", file=sys.stderr, flush=True)
         with suppress(OSError):
             (self.folder / f"stuck-{self.rank}.txt").write_text(text + "\n", encoding="utf-8")
-        ahead = max((sign["ticks"] for sign in self._signs().values()), default=0)
-        for rank, sign in self._signs().items():
-            behind = sign["ticks"] < ahead or time.time() - sign["time"] > self.launch.stall_seconds
-            if rank != self.rank and behind and sign["host"] == socket.gethostname():
+        for rank, sign in self._behind().items():
+            if rank != self.rank and sign["host"] == socket.gethostname():
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(sign["pid"], signal.SIGKILL)  # a stopped process takes no other
         os._exit(STUCK_STATUS)

@@ -18,11 +18,38 @@ from countdown_r1 import manifest
 from countdown_r1.errors import TrainingError
 from countdown_r1.train.recipe import Launch, Recipe, load_recipe, recipe_text
 from countdown_r1.train.sharding import check_sharded
+from countdown_r1.train.timeline import read_timeline
 
 HERE = Path(__file__).parent
 EXTRA = Path(sys.executable).parents[1] / "sharded"  # DeepSpeed, PEFT and bitsandbytes, kept out of everyday runs
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 STEPS = 2
+# Stands in for the driver's library: counters in millijoules that rise at each look, faster on the second node.
+METERS = """
+import itertools, os
+looks = itertools.count()
+class NVMLError(Exception): ...
+def nvmlInit(): ...
+def nvmlDeviceGetCount(): return 2
+def nvmlDeviceGetHandleByIndex(place): return place
+def nvmlDeviceGetTotalEnergyConsumption(handle):
+    return 1000 * (next(looks) // 2) * (1 if int(os.environ["RANK"]) < 2 else 10)
+"""
+NODES = """
+import os, sys
+from pathlib import Path
+rank = int(os.environ["RANK"])
+os.environ["LOCAL_RANK"] = str(rank % 2)  # two nodes of two processes
+import torch.distributed
+from transformers.trainer_callback import TrainerControl, TrainerState
+from countdown_r1.train.timeline import Timeline
+torch.distributed.init_process_group("gloo")
+timeline = Timeline(Path(sys.argv[1], "timeline.jsonl"), 4, 0.0)
+for happened in (timeline.on_save, timeline.on_train_end):
+    happened(None, TrainerState(), TrainerControl())
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
 
 
 def run(command: list[str], **variables: str) -> str:
@@ -73,6 +100,16 @@ def test_the_weights_are_whole_and_the_same(trained: dict[str, Path], sharding: 
         moved = load_file(trained[sharding] / "base" / "model.safetensors")
         assert any(not torch.equal(ours[name], moved[name]) for name in whole)
     assert manifest.read(trained[sharding]).results["world_size"] == 2
+
+
+def test_the_energy_of_all_nodes_is_counted_once_each(tmp_path: Path) -> None:
+    (tmp_path / "pynvml.py").write_text(METERS)
+    (tmp_path / "nodes.py").write_text(NODES)
+    run([*TORCHRUN[:-1], "4", str(tmp_path / "nodes.py"), str(tmp_path)], PYTHONPATH=str(tmp_path))
+    found = list(read_timeline(tmp_path / "timeline.jsonl"))
+    assert [event["event"] for event in found] == ["start", "save", "end"]
+    # In joules, of two GPUs on each node: a counter shows 1 more at each look, on the second node 10 more.
+    assert [event["joules"] for event in found[1:]] == [2 + 20, 4 + 40]
 
 
 def test_quietly_falling_back_to_whole_copies_is_an_error() -> None:

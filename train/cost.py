@@ -47,7 +47,7 @@ def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
         for name, key in zip(STAGES, ("generate", "reward", "update"), strict=False):
             session.seconds[name] += event.get(key, 0.0)
         session.tokens = event.get("tokens", session.tokens)
-        session.joules = event.get("joules", session.joules)
+        session.joules = event["joules"] if event.get("joules") is not None else session.joules
     return found
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch.distributed
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
@@ -20,8 +21,9 @@ class Timeline(TrainerCallback):
     """Writes ``timeline.jsonl``, from the first process alone.
 
     ``start``: a session began, with its GPUs. ``step``: seconds of generation, rewards and update, and tokens.
-    ``save``: a checkpoint. ``end``: the session left the training loop. A killed session has no end; its last event
-    stands for it. Reward functions tell when they begin and end (``rewarding``, ``rewarded``).
+    ``save``: a checkpoint, with the energy so far of all nodes that train. ``end``: the session left the training
+    loop. A killed session has no end; its last event stands for it. Reward functions tell when they begin and end
+    (``rewarding``, ``rewarded``).
     """
 
     def __init__(self, path: Path, gpus: int, began: float) -> None:
@@ -57,12 +59,22 @@ class Timeline(TrainerCallback):
             self.tokens = tokens
 
     def on_save(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self._write("save", step=state.global_step)
+        self._write("save", step=state.global_step, joules=self._joules_so_far())
 
     def on_train_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._write("end", step=state.global_step, tokens=self.tokens, joules=self._joules_so_far())
+
+    def _joules_so_far(self) -> float | None:
+        """Of every node, each read by its first process, all at the same moment; None when one cannot tell."""
         now = _joules()
-        joules = now - self.energy if now is not None and self.energy is not None else None
-        self._write("end", step=state.global_step, tokens=self.tokens, joules=joules)
+        taken = now - self.energy if now is not None and self.energy is not None else None
+        if not torch.distributed.is_initialized():
+            return taken
+        counts = os.environ.get("LOCAL_RANK", "0") == "0"
+        found: list[tuple[bool, float | None]] = [(False, None)] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, (counts, taken))
+        nodes = [joules for first, joules in found if first]
+        return None if None in nodes else sum(joules or 0.0 for joules in nodes)
 
     def _write(self, event: str, at: float | None = None, **values: object) -> None:
         if os.environ.get("RANK", "0") != "0":

@@ -167,7 +167,15 @@ def build_dataset(
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
-    """Prove a dataset again: TARGET is a folder, a file or a Hub id. Exit status 1 when something fails."""
+    """Prove a dataset again: TARGET is a folder, a file or a Hub id. Exit status 1 when something fails.
+
+    Every target is reached again by an exact solver, no set of numbers is in two splits, prompts say what the rows say.
+
+    \b
+    Examples:
+      countdown-r1 verify-dataset outputs/demo/dataset
+      countdown-r1 verify-dataset Jiayi-Pan/Countdown-Tasks-3to4 --json
+    """
     connect_if_remote(target, hub_name)
     from .build_dataset.verify import verify
 
@@ -211,7 +219,23 @@ def train(
     dry_run: bool,
     overwrite: bool,
 ) -> None:
-    """Train with a RECIPE: a YAML file, or one that is shipped (demo, tiny-cold-start)."""
+    """Train with a RECIPE: a YAML file of your own, or one that is shipped.
+
+    \b
+    Shipped:
+      demo               GRPO on three numbers, from `novice`: minutes on two CPU cores
+      tiny-cold-start    random weights learn to search from written-out thoughts: minutes on one GPU
+      tiny-grpo          GRPO on what that wrote: minutes on one GPU
+      novice-cold-start  the small model that the demo starts from
+      qwen2.5-3b-en, qwen2.5-7b-zh, qwen2.5-3b-fast, qwen2.5-3b-qlora    the articles' runs, for larger GPUs
+    Examples:
+      countdown-r1 build-dataset --numbers 3 --rows 20000 --out outputs/demo/dataset
+      countdown-r1 train demo --set grpo.learning_rate=5e-5 --set grpo.max_steps=60
+      countdown-r1 train qwen2.5-3b-fast --launcher slurm --nodes 2 --dry-run
+
+    Before anything starts it says which GPUs do what, and the time and money to expect; `countdown-r1 doctor RECIPE`
+    checks the rest. Ctrl-C writes a checkpoint first, and the same command goes on from the last one.
+    """
     if patience is not None:
         changes = (*changes, f"evaluate.patience={patience}")
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
@@ -272,6 +296,11 @@ def evaluate(
 
     MODEL is a folder, a training folder (its base and every checkpoint), a Hub id with @revision, `tiny` or `novice`.
     An interrupted evaluation goes on where it stopped when the same command is given again.
+
+    \b
+    Examples:
+      countdown-r1 evaluate novice tiny --dataset outputs/demo/dataset
+      countdown-r1 evaluate outputs/demo/model --dataset outputs/demo/dataset --samples 8 --language zh
     """
     connect_if_remote(" ".join((dataset, *models)), hub_name)
     from .train import evaluate as stage
@@ -300,6 +329,10 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 
     PATH is a records.jsonl, the parquet files or completion_samples.txt of a training run, or a folder of them.
     Sample files of other people's runs are read too; numbers and target are recovered where their text names them.
+
+    \b
+    Example:
+      countdown-r1 aha outputs/demo/evaluation --out outputs/demo/aha
     """
     from .train.aha_report import report
     from .train.aha_text import text_report
@@ -315,7 +348,12 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
 def cost(run_folder: Path) -> None:
-    """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved."""
+    """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved.
+
+    \b
+    Example:
+      countdown-r1 cost outputs/demo
+    """
     from .train.cost import cost_table
 
     click.echo(cost_table(run_folder))
@@ -354,6 +392,13 @@ def publish(
 
     Everything is read back and compared before it is tagged and called published. The same command completes what
     was interrupted and sends only what changed.
+
+    \b
+    Examples:
+      countdown-r1 publish outputs/demo --push-to me --dry-run          every file, size and commit, nothing sent
+      countdown-r1 publish outputs/demo --push-to me --hub rehearsal    look at it first: countdown-r1 hub
+      countdown-r1 publish outputs/demo --push-to me                    private, until you say --public
+      countdown-r1 publish my-trl-run --adopt --push-to me              a model that another program trained
     """
     if public and not (dry_run or yes):
         click.confirm(f"Everything in this run becomes public under {namespace}. Go on?", abort=True)
@@ -377,6 +422,10 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
     """Take a published RUN back: list what would be deleted, ask, and delete it.
 
     A dataset that other models name stays; only this model's line in its card goes.
+
+    \b
+    Example:
+      countdown-r1 unpublish outputs/demo --hub rehearsal
     """
     hub = connect(hub_name)
     from .publish.unpublish import plan, withdraw
@@ -418,7 +467,14 @@ def space(
     no_wait: bool,
     hub_name: str,
 ) -> None:
-    """Serve the demo on this computer, or push it to the Hub as a Space and wait until it runs."""
+    """Serve the demo on this computer, or push it to the Hub as a Space and wait until it runs.
+
+    \b
+    Examples:
+      countdown-r1 space                                              http://127.0.0.1:7860 with `tiny`
+      countdown-r1 space --model outputs/demo/model --compare novice  what training changed, side by side
+      countdown-r1 space --model me/countdown-r1-demo --push-to me/countdown --zero-gpu
+    """
     if push_to:
         hub = connect(hub_name)
         from .space.deploy import push_space
@@ -445,9 +501,12 @@ def space(
 def solve(
     nums: tuple[str, ...], target: int, model: str, language: str, seed: int, show_solution: bool, hub_name: str
 ) -> None:
-    """Let a model solve one puzzle, its thinking streamed: countdown-r1 solve 19 36 10 --target 65
+    """Let a model solve one puzzle, its thinking streamed. Exit status 0 when the answer is right, 2 when it is wrong.
 
-    Exit status 0 when the answer is right, 2 when it is wrong.
+    \b
+    Examples:
+      countdown-r1 solve 19 36 10 --target 65
+      countdown-r1 solve 55 36 7 19 --target 65 --language zh --show-solution
     """
     connect_if_remote(model, hub_name)
     from .space.terminal import solve as solve_puzzle
@@ -480,6 +539,11 @@ def run(
     """Run every stage of a RECIPE, one after the other; finished stages are reused.
 
     Unless told otherwise it publishes to a rehearsal Hub on this computer and cannot reach the real one.
+
+    \b
+    Examples:
+      countdown-r1 run demo
+      countdown-r1 run qwen2.5-3b-fast --hub hub --push-to me --no-serve
     """
     recipe = read_recipe(recipe_name, changes)
     from .chain import Chain, run_chain
@@ -502,6 +566,11 @@ def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -
     """Serve the rehearsal Hub on 127.0.0.1 until Ctrl-C: see what would be public before it is.
 
     With --faults it fails as the real one does (429, 500, 503, 412, slow, cut, truncated, lost), to practise with.
+
+    \b
+    Examples:
+      countdown-r1 hub
+      countdown-r1 hub --port 0 --data outputs/practice --faults 429=0.1,cut=0.05
     """
     from .rehearsal.faults import parse_faults
     from .rehearsal.server import serve
@@ -518,6 +587,11 @@ def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hu
     """Check a RECIPE before it costs anything: keys, batch sizes, GPUs, memory, prompts, model, disk.
 
     Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem.
+
+    \b
+    Examples:
+      countdown-r1 doctor demo
+      countdown-r1 doctor qwen2.5-3b-fast --set launch.gpus_per_node=8 --push-to me
     """
     hub = connect(hub_name) if namespace or hub_name != "hub" else None
     from .train.preflight import inspect

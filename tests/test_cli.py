@@ -1,15 +1,19 @@
 """The command line's promises: one line for what a user can fix, nothing lost, help that teaches."""
 
 import errno
+import inspect
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from countdown_r1.cli import disk_is_full, main
+from countdown_r1.train.recipe import shipped_recipes
 
 SMALL_FILE_BYTES = 20_000
 
@@ -149,3 +153,26 @@ def test_every_option_explains_itself_or_has_an_obvious_name() -> None:
 
 def test_version_is_the_packages() -> None:
     assert "0.1.0" in CliRunner().invoke(main, ["--version"]).output
+
+
+def examples(command: click.Command) -> list[list[str]]:
+    """The command lines of a help text; two spaces and more begin a remark."""
+    lines = [line.strip() for line in inspect.cleandoc(command.help or "").splitlines()]
+    return [shlex.split(line.split("  ")[0]) for line in lines if line.startswith("countdown-r1 ")]
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_shows_examples_that_it_takes(name: str) -> None:
+    found = examples(main.commands[name])
+    assert found
+    for _, called, *words in found:
+        try:
+            main.commands[called].make_context(called, words)
+        except click.BadParameter as error:
+            assert "does not exist" in str(error)  # a run that nobody made here
+        assert called in (name, "build-dataset")
+
+
+def test_the_help_of_train_names_every_shipped_recipe() -> None:
+    help_text = main.commands["train"].help or ""
+    assert not [name for name in shipped_recipes() if name not in help_text]

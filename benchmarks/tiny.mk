@@ -27,16 +27,17 @@ SECOND := CUDA_VISIBLE_DEVICES=$(if $(filter 1,$(GPUS)),0,1)
 PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
-# Learning rate, and whether completions that were cut off may push the model away from what they said.
-SWEEP := rate-3e-5 rate-1e-4 masked-3e-5 masked-1e-4
-SET_rate-3e-5 := --set grpo.learning_rate=3e-5
+# Learning rate; what a format reward beside that for the answer does; as much room as the evaluation gives.
+SWEEP := rate-1e-4 format rate-3e-5 room
 SET_rate-1e-4 := --set grpo.learning_rate=1e-4
-SET_masked-3e-5 := $(SET_rate-3e-5) --set grpo.mask_truncated_completions=true
-SET_masked-1e-4 := $(SET_rate-1e-4) --set grpo.mask_truncated_completions=true
+SET_rate-3e-5 := --set grpo.learning_rate=3e-5
+SET_format := $(SET_rate-1e-4) --set rewards.functions=[equation_reward,format_reward]
+SET_room := $(SET_rate-1e-4) --set grpo.max_completion_length=2048 --set grpo.per_device_train_batch_size=64 \
+	--set grpo.gradient_accumulation_steps=16
+GPU_rate-1e-4 := $(FIRST)
 GPU_rate-3e-5 := $(FIRST)
-GPU_masked-3e-5 := $(FIRST)
-GPU_rate-1e-4 := $(SECOND)
-GPU_masked-1e-4 := $(SECOND)
+GPU_format := $(SECOND)
+GPU_room := $(SECOND)
 
 .PHONY: shipped sweep arms record
 .DELETE_ON_ERROR:

@@ -3,7 +3,7 @@
     python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
 
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
-``what-grpo-taught-curves.png``: both cold starts while they learnt, and GRPO's rewards and lengths.
+``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
 """
 
 from __future__ import annotations
@@ -108,18 +108,27 @@ def draw_curves(results: Path, out: Path) -> None:
             axes[0].plot(minutes, [line["solved_4"] for line in logged], "o-", color=COLOURS[label], label=NAMES[label])
     axes[0].set(title="Cold start: four numbers solved (validation)", xlabel="minutes of training", ylim=(0, 1))
     for label in ("grpo", "plain-grpo"):
-        logged = [line for line in _lines(results / f"{label}.jsonl") if "reward" in line]
-        for axis, key in ((axes[1], "rewards/equation_reward/mean"), (axes[2], "completions/mean_length")):
-            if logged:
-                steps, values = [line["step"] for line in logged], [line[key] for line in logged]
-                axis.plot(steps, values, ".", color=COLOURS[label], alpha=0.4)
-                axis.plot(steps, _running_mean(values), color=COLOURS[label], label=NAMES[label])
-    axes[1].set(title="GRPO: share of completions that are right", xlabel="step", ylim=(0, 1))
+        if logged := [line for line in _lines(results / f"{label}.jsonl") if "reward" in line]:
+            _grpo(axes[1], axes[2], logged, label)
+    axes[1].set(title="GRPO: right completions; in red, finished and wrong", xlabel="step", ylim=(0, 1))
     axes[2].set(title="GRPO: tokens of a completion", xlabel="step", ylim=(0, None))
     for axis in axes:
         axis.legend(fontsize=8, loc="lower right")
         _clean(axis)
     _save(figure, out)
+
+
+def _grpo(ends: Axes, lengths: Axes, logged: Sequence[Mapping[str, Any]], label: str) -> None:
+    """Over steps: completions that are right and, above them in red, that finished and are wrong; their length."""
+    steps, colour = [line["step"] for line in logged], COLOURS[label]
+    finished = _running_mean([1 - line["completions/clipped_ratio"] for line in logged])
+    for axis, key in ((ends, "rewards/equation_reward/mean"), (lengths, "completions/mean_length")):
+        values = [line[key] for line in logged]
+        axis.plot(steps, values, ".", color=colour, alpha=0.4)
+        axis.plot(steps, _running_mean(values), color=colour, label=NAMES[label])
+    ends.plot(steps, finished, "--", color=colour, label="finished, right or wrong")
+    right = _running_mean([line["rewards/equation_reward/mean"] for line in logged])
+    ends.fill_between(steps, right, finished, color=ENDS["wrong value"], alpha=0.25)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

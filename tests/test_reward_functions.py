@@ -13,7 +13,7 @@ import pytest
 
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.recipe import load_recipe
-from countdown_r1.train.reward_functions import SAMPLES, SHIPPED, SUCCESSES, load_reward, recorded
+from countdown_r1.train.reward_functions import SAMPLES, SHIPPED, SUCCESSES, WRONG_ANSWERS, load_reward, recorded
 from countdown_r1.train.rewards import equation_reward
 
 NUMS, TARGET = [19, 36, 55, 7], 65
@@ -178,6 +178,22 @@ def test_recording_changes_no_score_and_keeps_one_in_ten(tmp_path: Path) -> None
     assert all(part.startswith("[reward 1]\nQ<think>We need") for part in good)
     assert {part.partition("\n")[0] for part in every} == {"[reward 1]", "[reward 0]"}
     assert reward.__name__ == "equation_reward"  # TRL names the metric after it
+
+
+@pytest.mark.parametrize(
+    ("completions", "measured"),
+    [([RIGHT, WRONG, WRONG, "cut off"], {WRONG_ANSWERS: 2 / 3}), ([RIGHT], {WRONG_ANSWERS: 0.0}), (["cut off"], {})],
+)
+def test_the_share_of_wrong_answers_among_those_given_is_a_metric(
+    completions: list[str], measured: dict[str, float], tmp_path: Path
+) -> None:
+    columns: dict[str, list[Any]] = {}
+    metrics: dict[str, float] = {}
+    asked: dict[str, Any] = {"prompts": ["p"] * len(completions), "completions": completions}
+    asked |= {"nums": [NUMS] * len(completions), "target": [TARGET] * len(completions)}
+    recorded(equation_reward, tmp_path)(**asked, log_extra=columns.__setitem__, log_metric=metrics.__setitem__)
+    assert metrics == pytest.approx(measured)
+    assert len(columns["verdict"]) == len(completions)
 
 
 def test_a_recorded_reward_may_be_async_and_may_leave_a_completion_unscored(tmp_path: Path) -> None:

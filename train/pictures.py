@@ -12,8 +12,11 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-BLUE, GREEN, ORANGE, GREY = "#2f6db3", "#2d8659", "#c96f1e", "#9aa0a6"
+from .reward_functions import WRONG_ANSWERS
+
+BLUE, GREEN, ORANGE, GREY, RED = "#2f6db3", "#2d8659", "#c96f1e", "#9aa0a6", "#b3432f"
 LENGTH = "completions/mean_length"
+COLOURS = {LENGTH: ORANGE, WRONG_ANSWERS: RED}
 
 
 def draw_training(metrics: Path, out: Path) -> None:
@@ -23,7 +26,7 @@ def draw_training(metrics: Path, out: Path) -> None:
     figure, _ = pyplot.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.6), layout="constrained")
     for axis, (key, title) in zip(figure.axes, panels.items(), strict=True):
         points = [(entry["step"], entry[key]) for entry in logged if entry.get(key) is not None]
-        colour = ORANGE if key == LENGTH else (BLUE, GREEN)[list(panels).index(key) % 2]
+        colour = COLOURS.get(key) or (BLUE, GREEN)[list(panels).index(key) % 2]
         if points:
             steps, values = zip(*points, strict=True)
             axis.plot(steps, values, ".", color=colour, alpha=0.35)
@@ -35,11 +38,12 @@ def draw_training(metrics: Path, out: Path) -> None:
 
 
 def _panels(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Titles by logged key: one for each reward that the run had, and one for the length."""
+    """Titles by logged key: one for each reward that the run had, for false claims of success, and for the length."""
     keys = dict.fromkeys(key for entry in logged for key in entry)
     rewards = [key for key in keys if key.startswith("rewards/") and key.endswith("/mean")]
     titles = {key: f"{key.split('/')[1].replace('_', ' ').capitalize()} (training batches)" for key in rewards}
-    return titles | {LENGTH: "Completion length (tokens)"}
+    wrong = {WRONG_ANSWERS: "Wrong ones among the answers given"} if WRONG_ANSWERS in keys else {}
+    return titles | wrong | {LENGTH: "Completion length (tokens)"}
 
 
 def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError, TrainingError
 from ..game.answer import judge
-from ..game.puzzle import Puzzle
+from ..game.puzzle import Puzzle, Status
 from .article_rewards import article_equation_reward, article_format_reward
 from .rewards import equation_reward, format_reward
 from .shaped_rewards import language_reward, length_reward, truth_reward
@@ -29,6 +29,7 @@ SHIPPED: dict[str, RewardFunction] = {
 }
 SAMPLES, SUCCESSES = "completion_samples.txt", "success_completion_samples.txt"
 SAMPLE_CHANCE = 0.1
+WRONG_ANSWERS = "answers/wrong_ratio"  # metric of every logged step
 # What TRL hands to a reward by keyword, besides the dataset's own columns.
 _PASSED = ("prompts", "completions", "completion_ids", "nums", "target", "trainer_state", "log_extra", "log_metric")
 
@@ -163,15 +164,24 @@ def _log_verdicts(
     nums: list[list[int]] | None = None,
     target: list[int] | None = None,
     log_extra: Callable[[str, list[Any]], object] | None = None,
+    log_metric: Callable[[str, float], object] | None = None,
     **_: object,
 ) -> None:
-    """Numbers, target and verdict as columns of the trainer's table of completions."""
+    """Numbers, target and verdict as columns of the trainer's table of completions; how many answers were wrong.
+
+    The share of wrong ones among the answers that were given is what a format reward can raise: a claim that is false
+    earns it, a search that is cut off does not.
+    """
     if log_extra is None or nums is None or target is None:
         return
     puzzles = [Puzzle(tuple(numbers), goal) for numbers, goal in zip(nums, target, strict=True)]
+    verdicts = [judge(puzzle, text).status for puzzle, text in zip(puzzles, completions, strict=True)]
     log_extra("nums", [list(numbers) for numbers in nums])
     log_extra("target", list(target))
-    log_extra("verdict", [judge(puzzle, text).status.value for puzzle, text in zip(puzzles, completions, strict=True)])
+    log_extra("verdict", [verdict.value for verdict in verdicts])
+    answered = [verdict for verdict in verdicts if verdict not in (Status.UNFINISHED, Status.NO_ANSWER)]
+    if log_metric is not None and answered:
+        log_metric(WRONG_ANSWERS, sum(verdict is not Status.SOLVED for verdict in answered) / len(answered))
 
 
 def _append(path: Path, prompt: str, completion: str, score: float | None) -> None:

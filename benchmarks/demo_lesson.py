@@ -48,7 +48,7 @@ def main() -> None:
         runs = pool.map(lambda seed: lesson(options, dataset, seed), options.seeds)
         results = [show(run) for run in runs]
     report = {
-        "command": " ".join(["python", "benchmarks/demo_lesson.py", *sys.argv[1:]]),
+        "command": typed(sys.argv[1:]),
         "versions": {name: metadata.version(name) for name in ("torch", "transformers", "trl", "datasets")},
         "python": platform.python_version(),
         "threads_per_run": options.threads,
@@ -121,6 +121,13 @@ def countdown(*words: object, threads: int = 2, program: Sequence[str] = PROGRAM
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with status {done.returncode}\n{done.stderr[-3000:]}")
+
+
+def typed(words: list[str]) -> str:
+    """The command, without the folders of this machine."""
+    places = {place + more for place, word in enumerate(words) if word in ("--work", "--out") for more in (0, 1)}
+    kept = [word for place, word in enumerate(words) if place not in places]
+    return " ".join(["python", "benchmarks/demo_lesson.py", *kept])
 
 
 def show(run: dict[str, object]) -> dict:

@@ -17,7 +17,7 @@ import pytest
 
 from countdown_r1 import manifest, models
 from countdown_r1.errors import InputError, TrainingError
-from countdown_r1.train.launch import process_command, run_training
+from countdown_r1.train.launch import kill_all, process_command, run_training
 from countdown_r1.train.layout import Layout
 from countdown_r1.train.recipe import Dataset, Launch, Recipe, load_recipe, recipe_text
 
@@ -165,3 +165,19 @@ def test_a_process_that_fails_makes_the_command_fail(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="ended with status 1"):
         run(recipe, tmp_path / "out", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path) -> None:
+    script = tmp_path / "sleeps.py"
+    script.write_text("import time\ntime.sleep(100)\n")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    process = subprocess.Popen(torchrun, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(started_below(tmp_path)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(started_below(tmp_path)) == 3
+    kill_all(process)
+    gone = time.monotonic() + 10
+    while started_below(tmp_path) and time.monotonic() < gone:
+        time.sleep(0.1)
+    assert not started_below(tmp_path)

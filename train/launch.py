@@ -191,7 +191,21 @@ def _ask_to_stop(process: subprocess.Popen[bytes], partial: Path) -> None:
             process.send_signal(signal.SIGINT)
         process.wait()
     except KeyboardInterrupt:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_all(process)
         raise
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and everything below it.
+
+    torchrun gives each of its processes a session of its own and, when it is killed, leaves them on their GPUs.
+    """
+    import psutil
+
+    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    for child in below:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -6,16 +6,18 @@ starts its own processes, ends within ``--budget`` seconds, and writes OUT/NAME.
 was measured stays when it is cut short. On N GPUs of one machine:
 
     python benchmarks/grpo_step.py step --layout ours --gpus 2           colocated vLLM, beta 0 (qwen2.5-3b-fast)
-    python benchmarks/grpo_step.py step --layout article --gpus 2        ZeRO-3 on N-1 GPUs + a server, micro-batch 1
+    python benchmarks/grpo_step.py step --layout article --gpus 2        ZeRO-3 on N-1 GPUs + a server, micro-batch 1:
+                                                                         minutes a step, so --steps 0 --budget 420
     python benchmarks/grpo_step.py step --layout article-best --gpus 2 --micro-batch 16,8,4
     python benchmarks/grpo_step.py step --layout ours --gpus 1           scaling 1 -> 2, with the first line
-    python benchmarks/grpo_step.py update --gpus 2 --micro-batch 8       the update alone, without vLLM: soon done
+    python benchmarks/grpo_step.py update --gpus 2 --micro-batch 4       the update alone, without vLLM: soon done
     python benchmarks/grpo_step.py qlora                                 one GPU held to 24 GiB
     python benchmarks/grpo_step.py table                                 all of OUT as a table
 
 ``--micro-batch 16,8,4`` takes the first that fits. ``--set grpo.KEY=VALUE`` or ``launch.sharding=fsdp2`` changes the
-recipe, ``--steps`` the measured steps after one that warms up, ``--toy`` makes everything small enough for a CPU
-(random tokens stand in for vLLM). The model is written to ``--model`` (6 GB, seconds on a GPU) when it is not there.
+recipe, ``--steps`` the measured steps after one that warms up (0 measures that one), ``--toy`` makes everything small
+enough for a CPU (random tokens stand in for vLLM). The model is written to ``--model`` (6 GB, seconds on a GPU) when
+it is not there. One GPU runs the same sharding as several, so that scaling compares the same arithmetic.
 Starting vLLM takes a minute or more: with little time, begin with ``update``.
 """
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -30,9 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,21 @@ QUIET = {
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this ends what it started, too
     options = _options()
     if options.command == "table":
         print(table(options.out))
         return
     options.out.mkdir(parents=True, exist_ok=True)
     if not (options.model / "config.json").exists():
-        write_model(options.model, options.toy)
+        # In a process of its own, since this one would keep 6 GB of the first GPU to its end.
+        partial = options.model.with_name(options.model.name + ".partial")
+        writer = multiprocessing.get_context("spawn").Process(target=write_model, args=(partial, options.toy))
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            sys.exit(f"{options.model} could not be written")
+        partial.rename(options.model)
     tried = []
     for micro_batch in options.micro_batch:
         name = "-".join(filter(None, [options.command, options.layout, f"{options.gpus}gpu", f"mb{micro_batch}"]))
@@ -87,9 +96,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "grpo_step")
     parser.add_argument("--toy", action="store_true")
     options = parser.parse_args()
-    options.steps = options.steps or (1 if options.command == "qlora" else 2)
+    if options.steps is None:
+        options.steps = 1 if options.command == "qlora" else 2
     if options.micro_batch is None:
-        options.micro_batch = [1] if options.layout == "article" else [2] if options.command == "qlora" else [8, 4, 2]
+        # By the memory that is left on 80 GB; whoever does not fit has started vLLM for nothing.
+        whole = {1: [2], 2: [4, 2]}.get(options.gpus, [8, 4, 2])
+        kept = [1] if options.layout == "article" else whole if options.layout == "ours" else [8, 4, 2]
+        options.micro_batch = [2] if options.command == "qlora" else kept
     if options.command == "qlora":
         options.layout = ""
     return options
@@ -163,6 +176,8 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
         "gpus": options.gpus,
         "completions": completions_per_update(recipe, options.gpus),
         "steps": options.steps + 1,
+        "began": time.time(),
+        "budget": options.budget,
         "random_tokens": options.command == "update" or (options.toy and options.command == "step"),
         "memory_gib": 24 if options.command == "qlora" else None,
         "recipe": str(scratch / "recipe.yaml"),
@@ -172,8 +187,8 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
     (scratch / "recipe.yaml").write_text(recipe_text(recipe), encoding="utf-8")
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     try:
-        with log.open("w") as file, _server(options, serving, file, began) as ready:
-            status = _train(scratch / "job.json", processes, file, began + options.budget) if ready else 1
+        with log.open("w") as file, _server(options, serving, file) as server:
+            status = _train(scratch / "job.json", processes, file, began + options.budget, server)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -181,6 +196,7 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
     if status == 0:
         return "measured"
     if "out of memory" in text.lower() or "OutOfMemory" in text:
+        result.unlink(missing_ok=True)
         return "out of memory"
     return "out of time" if status == -signal.SIGKILL else "failed"
 
@@ -203,7 +219,7 @@ def recipe_of(options: argparse.Namespace, micro_batch: int) -> Recipe:
     if layout.vllm != "none":
         grpo |= {"generation_kwargs": {"ignore_eos": True}, "vllm_max_model_length": 1536}
     if layout.vllm == "server":
-        grpo["vllm_server_base_url"] = f"http://127.0.0.1:{PORT}"
+        grpo |= {"vllm_server_base_url": f"http://127.0.0.1:{PORT}", "vllm_server_timeout": options.budget}
     return replace(recipe, grpo=grpo)
 
 
@@ -224,71 +240,65 @@ def _changes(options: argparse.Namespace, micro_batch: int) -> list[str]:
     if options.toy:
         changes += [*toy, "launch.gpu_gib=80", "grpo.num_generations=4" if options.layout else "grpo.num_generations=2"]
         changes += ["lora.bits=16"] if options.command == "qlora" else []
-    elif one and options.command != "qlora":
-        changes.append("launch.sharding=none" if options.layout == "ours" else "launch.sharding=zero3")
     return [*changes, *options.changes]
 
 
 @contextmanager
-def _server(options: argparse.Namespace, wanted: bool, log: Any, began: float) -> Iterator[bool]:
-    """vLLM on the last GPU while the body runs; yields whether it answers."""
+def _server(options: argparse.Namespace, wanted: bool, log: Any) -> Iterator[subprocess.Popen[bytes] | None]:
+    """vLLM on the last GPU while the body runs; it starts beside the trainer, which waits for it."""
     if not wanted or options.toy:
-        yield True
+        yield None
         return
     flags = ["--weight-transfer-config", '{"backend":"nccl"}', "--logprobs-mode", "processed_logprobs"]
     flags += ["--max-logprobs", "-1", "--max-model-len", "1536", "--max-num-seqs", "192", "--port", str(PORT)]
+    flags += ["--gpu-memory-utilization", "0.6"]  # more than 192 completions take; new weights need room of their own
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(options.model), *flags]
     environment = os.environ | QUIET | {"VLLM_SERVER_DEV_MODE": "1", "CUDA_VISIBLE_DEVICES": str(options.gpus - 1)}
     with _group(command, environment, log) as server:
-        while not (answers := _answers()) and server.poll() is None and time.monotonic() < began + options.budget:
-            time.sleep(1)
-        yield answers
+        yield server
 
 
-def _answers() -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _train(job: Path, processes: int, log: Any, deadline: float) -> int:
-    """Exit status of the training processes; -9 when the deadline ended them."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [*torchrun, str(HERE / "grpo_worker.py"), str(job)]
+def _train(job: Path, processes: int, log: Any, deadline: float, server: subprocess.Popen[bytes] | None) -> int:
+    """Exit status of the training processes; -9 when the deadline ended them, 1 when the server did not stay."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    command = [*torchrun, "--nproc_per_node", str(processes), str(HERE / "grpo_worker.py"), str(job)]
     visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(processes)))}
     engine = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "4"}  # the engine lives in these processes
     with _group(command, os.environ | QUIET | engine | visible, log) as training:
-        try:
-            return training.wait(timeout=max(1.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
+        while (status := training.poll()) is None and time.monotonic() < deadline:
+            if server is not None and server.poll() is not None:
+                return 1
+            time.sleep(0.2)
+        return -signal.SIGKILL if status is None else status
 
 
 @contextmanager
 def _group(command: list[str], environment: dict[str, str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in a process group of its own, none of which outlives the body."""
+    """A command of which nothing outlives the body."""
+    from countdown_r1.train.launch import kill_all
+
     started = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         yield started
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
+        kill_all(started)
 
 
 def table(folder: Path) -> str:
-    """Every result as a row, then the comparisons that the measured rows allow."""
+    """Every result as a row, then how the fastest of each layout compare."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     names = ("total", "generate", "sync", "score", "other", "update")
-    lines = [f"| run | {' | '.join(names)} | utilisation | peak GiB |", "|---" * (len(names) + 3) + "|"]
+    lines = [f"| run | steps | {' | '.join(names)} | utilisation | peak GiB |", "|---" * (len(names) + 4) + "|"]
     for name, result in results.items():
         seconds = " | ".join(f"{result['seconds'][part]:.1f}" for part in names)
         used = result["model_flops_utilisation"]
         peak = result.get("gib", {}).get("reserved_peak", "")
-        lines.append(f"| {name} | {seconds} | {'' if used is None else f'{used:.1%}'} | {peak} |")
-    steps = {(r["job"]["layout"], r["job"]["gpus"]): r["seconds"]["total"] for n, r in results.items() if "step" in n}
+        counted = len(result["steps"]) - 1 or "the first"
+        lines.append(f"| {name} | {counted} | {seconds} | {'' if used is None else f'{used:.1%}'} | {peak} |")
+    steps: dict[tuple[str, int], float] = {}
+    for result in (result for name, result in results.items() if "step" in name):
+        key, seconds = (result["job"]["layout"], result["job"]["gpus"]), result["seconds"]["total"]
+        steps[key] = min(seconds, steps.get(key, seconds))
     for (layout, gpus), seconds in steps.items():
         if layout != "ours" and ("ours", gpus) in steps:
             lines.append(f"ours is {seconds / steps['ours', gpus]:.2f} times as fast as {layout} on {gpus} GPUs")

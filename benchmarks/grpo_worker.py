@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import sys
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -15,8 +17,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, TrainerCallback
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+)
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import compute_flops_per_token
 
 from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import load_template, prompt_text
@@ -24,7 +33,7 @@ from countdown_r1.build_dataset.puzzles import as_puzzles
 from countdown_r1.train.adapters import load_trainable, lora_config
 from countdown_r1.train.grpo import grpo_config, rollout_with
 from countdown_r1.train.recipe import Recipe, load_recipe
-from countdown_r1.train.stage import finish_processes
+from countdown_r1.train.sharding import check_sharded
 
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the vendor's data sheets
 REPORTED = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "peft", "bitsandbytes")
@@ -33,14 +42,30 @@ REPORTED = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "
 def main() -> None:
     """``grpo_worker.py JOB.json``: train a few steps as the job says, and write times after every one of them."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    signal.alarm(int(job["budget"]) + 30)  # should nobody be left to end this process
+    try:
+        train(job)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # vLLM's engine and DeepSpeed may abort on the way out, or wait for a process that failed; everything is written.
+    os._exit(status)
+
+
+def train(job: dict[str, Any]) -> None:
+    """Train as the job says, in step with the other processes."""
     if job["memory_gib"] and torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory / 2**30
         torch.cuda.set_per_process_memory_fraction(min(1.0, job["memory_gib"] / total))
     recipe = load_recipe(job["recipe"])
+    adapters = lora_config(recipe.lora)  # before anything is loaded: it says what is not installed
     tokenizer = PreTrainedTokenizerFast.from_pretrained(recipe.base, padding_side="left")
     config = grpo_config(recipe, Path(job["scratch"]))
     model, _ = load_trainable(recipe, recipe.base)
-    clock = Clock(job, recipe, config, model.num_parameters())
+    clock = Clock(job, recipe, config, model)
     random_tokens = random_rollout(config.max_completion_length or 256, model.config.vocab_size)
     rollout = random_tokens if job["random_tokens"] else clock.timed(rollout_with(tokenizer, config), "generate")
     trainer = GRPOTrainer(
@@ -50,15 +75,14 @@ def main() -> None:
         train_dataset=prompts(tokenizer, job["steps"] * job["completions"] // (config.num_generations or 1)),
         processing_class=tokenizer,
         rollout_func=None if config.use_vllm else rollout,
-        peft_config=lora_config(recipe.lora),
+        peft_config=adapters,
         callbacks=[clock],
     )
     clock.watch(trainer)
+    check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
     trainer.train()
-    if "LOCAL_RANK" in os.environ:
-        finish_processes()
-    sys.stdout.flush()
-    os._exit(0)  # vLLM's engine and DeepSpeed may abort on the way out; everything is written
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def checksum_reward(completions: list[str], **_: object) -> list[float]:
@@ -93,16 +117,20 @@ class Clock(TrainerCallback):
     optimizer).
     """
 
-    def __init__(self, job: dict[str, Any], recipe: Recipe, config: Any, parameters: int) -> None:
-        self.job, self.recipe, self.config, self.parameters = job, recipe, config, parameters
+    def __init__(self, job: dict[str, Any], recipe: Recipe, config: Any, model: PreTrainedModel) -> None:
+        self.job, self.recipe, self.config, self.model = job, recipe, config, model.config
+        # Under ZeRO-3 the model holds empty places of its parameters.
+        self.parameters = sum(getattr(p, "ds_numel", 0) for p in model.parameters()) or model.num_parameters()
         self.parts: defaultdict[str, float] = defaultdict(float)
         self.steps: list[dict[str, float]] = []
-        self.tokens = 0
-        self.began = self.born = time.monotonic()
+        self.tokens = self.rows = 0
+        self.began, self.until_first = 0.0, 0.0
 
     def watch(self, trainer: GRPOTrainer) -> None:
         """Time the trainer's methods from now on."""
-        self._time(trainer, "_prepare_inputs", "prepare")
+        # Only where it generates: to wait for the GPU before every micro-batch would slow them down.
+        batches = self.config.steps_per_generation * self.config.num_iterations
+        self._time(trainer, "_prepare_inputs", "prepare", lambda: trainer._step % batches == 0)
         self._time(trainer, "_get_per_token_logps_and_entropies", "score", lambda: not torch.is_grad_enabled())
         if self.config.use_vllm:
             self._time(trainer.vllm_generation, "generate", "generate")
@@ -110,7 +138,8 @@ class Clock(TrainerCallback):
         count = trainer._compute_loss
 
         def counted(model: Any, inputs: dict[str, Any]) -> Any:
-            self.tokens += int(inputs["prompt_ids"].numel() + inputs["completion_ids"].numel())
+            self.tokens += inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
+            self.rows += len(inputs["prompt_ids"])
             return count(model, inputs)
 
         trainer._compute_loss = counted  # pyright: ignore[reportAttributeAccessIssue]
@@ -134,8 +163,9 @@ class Clock(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.parts.clear()
-        self.tokens = 0
+        self.tokens = self.rows = 0
         self.began = _now()
+        self.until_first = self.until_first or time.time() - self.job["began"]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         total = _now() - self.began
@@ -152,9 +182,11 @@ class Clock(TrainerCallback):
         """Everything measured so far; the first step warms up and is left out of the medians."""
         measured = self.steps[1:] or self.steps
         median = {name: sorted(step[name] for step in measured)[len(measured) // 2] for name in measured[0]}
-        tokens = self.tokens * world
+        tokens, gpu_seconds = self.tokens * world, median["update"] * world
         return {
-            "job": {name: value for name, value in self.job.items() if name not in ("out", "scratch", "recipe")},
+            "job": {
+                name: value for name, value in self.job.items() if name not in ("out", "scratch", "recipe", "began")
+            },
             "training_processes": world,
             "micro_batch": self.config.per_device_train_batch_size,
             "accumulation": self.config.gradient_accumulation_steps,
@@ -165,8 +197,10 @@ class Clock(TrainerCallback):
             "tokens_an_update": tokens,
             "seconds": median,
             "steps": self.steps,
-            "model_flops_utilisation": _utilisation(self.parameters, tokens, median["update"] * world),
-            "seconds_until_first_step": round(self.began - self.born, 1) if len(self.steps) == 1 else None,
+            "model_flops_utilisation": None
+            if self.recipe.lora
+            else _utilisation(self.model, tokens, self.tokens // self.rows, gpu_seconds),
+            "seconds_until_first_step": round(self.until_first, 1),
             **_machine(),
         }
 
@@ -177,11 +211,14 @@ def _now() -> float:
     return time.monotonic()
 
 
-def _utilisation(parameters: int, tokens: int, gpu_seconds: float) -> float | None:
-    """6 operations a parameter and token over the peak; attention and recomputation are not counted."""
+def _utilisation(model: PreTrainedConfig, tokens: int, length: int, gpu_seconds: float) -> float | None:
+    """Operations of forward and backward with attention, 6N + 12LHQT a token (PaLM, arXiv 2204.02311, appendix B).
+
+    What is computed a second time, for want of memory, does not count.
+    """
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     peak = next((flops for chip, flops in PEAK_FLOPS.items() if chip in name), None)
-    return round(6 * parameters * tokens / gpu_seconds / peak, 4) if peak else None
+    return round(compute_flops_per_token(model, length) * tokens / gpu_seconds / peak, 4) if peak else None
 
 
 def _machine() -> dict[str, Any]:

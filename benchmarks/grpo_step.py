@@ -17,7 +17,8 @@ was measured stays when it is cut short. On N GPUs of one machine:
 ``--micro-batch 16,8,4`` takes the first that fits. ``--set grpo.KEY=VALUE`` or ``launch.sharding=fsdp2`` changes the
 recipe, ``--steps`` the measured steps after one that warms up (0 measures that one), ``--toy`` makes everything small
 enough for a CPU (random tokens stand in for vLLM). The model is written to ``--model`` (6 GB, seconds on a GPU) when
-it is not there. One GPU runs the same sharding as several, so that scaling compares the same arithmetic.
+it is not there. One GPU runs the same sharding as several, so that scaling compares the same arithmetic; two commands
+of one GPU each run side by side when ``CUDA_VISIBLE_DEVICES`` names another one for each.
 Starting vLLM takes a minute or more: with little time, begin with ``update``.
 """
 
@@ -188,7 +189,8 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     try:
         with log.open("w") as file, _server(options, serving, file) as server:
-            status = _train(scratch / "job.json", processes, file, began + options.budget, server)
+            gpus = _gpus(options)[:processes]
+            status = _train(scratch / "job.json", gpus, file, began + options.budget, server)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -199,6 +201,11 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
         result.unlink(missing_ok=True)
         return "out of memory"
     return "out of time" if status == -signal.SIGKILL else "failed"
+
+
+def _gpus(options: argparse.Namespace) -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(place) for place in range(options.gpus)]
 
 
 def recipe_of(options: argparse.Namespace, micro_batch: int) -> Recipe:
@@ -253,16 +260,17 @@ def _server(options: argparse.Namespace, wanted: bool, log: Any) -> Iterator[sub
     flags += ["--max-logprobs", "-1", "--max-model-len", "1536", "--max-num-seqs", "192", "--port", str(PORT)]
     flags += ["--gpu-memory-utilization", "0.6"]  # more than 192 completions take; new weights need room of their own
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(options.model), *flags]
-    environment = os.environ | QUIET | {"VLLM_SERVER_DEV_MODE": "1", "CUDA_VISIBLE_DEVICES": str(options.gpus - 1)}
+    last = {"CUDA_VISIBLE_DEVICES": _gpus(options)[options.gpus - 1]}
+    environment = os.environ | QUIET | {"VLLM_SERVER_DEV_MODE": "1"} | last
     with _group(command, environment, log) as server:
         yield server
 
 
-def _train(job: Path, processes: int, log: Any, deadline: float, server: subprocess.Popen[bytes] | None) -> int:
-    """Exit status of the training processes; -9 when the deadline ended them, 1 when the server did not stay."""
+def _train(job: Path, gpus: list[str], log: Any, deadline: float, server: subprocess.Popen[bytes] | None) -> int:
+    """Exit status of a process on each of ``gpus``; -9 when the deadline ended them, 1 when the server did not stay."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    command = [*torchrun, "--nproc_per_node", str(processes), str(HERE / "grpo_worker.py"), str(job)]
-    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(processes)))}
+    command = [*torchrun, "--nproc_per_node", str(len(gpus)), str(HERE / "grpo_worker.py"), str(job)]
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
     engine = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "4"}  # the engine lives in these processes
     with _group(command, os.environ | QUIET | engine | visible, log) as training:
         while (status := training.poll()) is None and time.monotonic() < deadline:

@@ -11,6 +11,7 @@ from .memory import Memory, Shape, estimate, shape_of, whole
 from .recipe import Recipe
 
 SERVER_PORT = 8000
+SLEEPING_GIB = 2.0  # vLLM's graphs and buffers, which stay while it sleeps
 VLLM_HEADROOM = 1.25  # of vLLM's own estimate: its activations, graphs and sampler
 
 
@@ -64,7 +65,7 @@ def choose(recipe: Recipe, shape: Callable[[], Shape] | None = None) -> Layout:
 def colocated_gib(memory: Memory) -> float:
     """The larger of two moments: weights are updated while vLLM sleeps; it writes while activations are gone."""
     writing = memory.training - memory.parts.get("activations", 0.0) + VLLM_HEADROOM * memory.vllm
-    return max(memory.training, writing)
+    return max(memory.training + SLEEPING_GIB, writing)
 
 
 def gpu_gib(recipe: Recipe) -> float | None:

@@ -86,7 +86,8 @@ class Memory:
 def estimate(recipe: Recipe, shape: Shape, processes: int) -> Memory:
     """Memory of a training process, by the usual count of bytes a parameter.
 
-    Whole copies are float32 with a bfloat16 autocast (4 + 4 + 8 bytes a parameter for weights, gradients and Adam);
+    Whole copies are float32 with a bfloat16 autocast that keeps its casts (6 + 4 + 8 bytes a parameter for weights,
+    gradients and Adam);
     ZeRO keeps bfloat16 weights and spreads 12 bytes of float32 state.
     """
     grpo = recipe.grpo or {}
@@ -109,7 +110,7 @@ def _states(recipe: Recipe, shape: Shape, processes: int) -> dict[str, float]:
         return {"weights": (weights + embeddings) / GIB, "adapters": 16 * adapters / 4 / GIB}
     n, share = shape.parameters / GIB, 1 / processes
     per_parameter = {
-        "none": (4, 4, 8),
+        "none": (6, 4, 8),
         "zero2": (2, 2 * share + 2, 12 * share),
         "zero3": (2 * share, 2 * share, 12 * share),
         "fsdp2": (4 * share, 4 * share, 8 * share),

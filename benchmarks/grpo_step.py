@@ -303,16 +303,25 @@ def table(folder: Path) -> str:
         peak = result.get("gib", {}).get("reserved_peak", "")
         counted = len(result["steps"]) - 1 or "the first"
         lines.append(f"| {name} | {counted} | {seconds} | {'' if used is None else f'{used:.1%}'} | {peak} |")
-    steps: dict[tuple[str, int], float] = {}
+    fastest: dict[tuple[str, int], dict[str, Any]] = {}
     for result in (result for name, result in results.items() if "step" in name):
-        key, seconds = (result["job"]["layout"], result["job"]["gpus"]), result["seconds"]["total"]
-        steps[key] = min(seconds, steps.get(key, seconds))
-    for (layout, gpus), seconds in steps.items():
-        if layout != "ours" and ("ours", gpus) in steps:
-            lines.append(f"ours is {seconds / steps['ours', gpus]:.2f} times as fast as {layout} on {gpus} GPUs")
-        if layout == "ours" and gpus > 1 and ("ours", 1) in steps:
-            lines.append(f"efficiency 1 -> {gpus} GPUs: {steps['ours', 1] / seconds / gpus:.0%}")
+        key = (result["job"]["layout"], result["job"]["gpus"])
+        fastest[key] = min(result, fastest.get(key, result), key=lambda one: one["seconds"]["total"])
+    for (layout, gpus), result in fastest.items():
+        ours, alone = fastest.get(("ours", gpus)), fastest.get(("ours", 1))
+        if layout != "ours" and ours:
+            lines.append(f"ours is {_ratio(result, ours):.2f} times as fast as {layout} on {gpus} GPUs{_cold(result)}")
+        if layout == "ours" and gpus > 1 and alone:
+            lines.append(f"efficiency 1 -> {gpus} GPUs: {_ratio(alone, result) / gpus:.0%}")
     return "\n".join(lines)
+
+
+def _ratio(slower: dict[str, Any], faster: dict[str, Any]) -> float:
+    return slower["seconds"]["total"] / faster["seconds"]["total"]
+
+
+def _cold(result: dict[str, Any]) -> str:
+    return "" if len(result["steps"]) > 1 else " (by its first step)"
 
 
 if __name__ == "__main__":

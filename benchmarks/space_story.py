@@ -1,6 +1,7 @@
 """Write ``space/story.json``, the story that the page tells of the shipped model.
 
     python benchmarks/space_story.py outputs/tiny/answers --demo outputs/demo
+    python benchmarks/space_story.py --demo outputs/demo        a new replay step by step, the rest as it was
 
 Curves, table and counts are the published measurements, ``benchmarks/results/tiny/``. Quotes and the replay before and
 after are taken from the answers that those were counted from (``make tiny-model`` leaves them); answers that do not
@@ -28,16 +29,23 @@ AHAS = 500
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("answers", type=Path, help="the folder that tiny_answers.py wrote")
+    parser.add_argument("answers", type=Path, nargs="?", help="the folder that tiny_answers.py wrote")
     parser.add_argument("--demo", type=Path, required=True, help="the folder of a finished demo run")
     options = parser.parse_args()
+    if options.answers is None:
+        write(json.loads(STORY.read_text(encoding="utf-8")) | {"written": written(options.demo / "model")})
+        return
     answers = {name: list(REPORT["read"](options.answers / f"{name}.jsonl.gz")) for name in LABELS}
     summary = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
     for name, rows in answers.items():
         found = REPORT["described"](rows, AHAS)
         if any(found[part] != summary[name][part] for part in found):
             parser.error(f"{options.answers} does not give the published figures of {name} again")
-    STORY.write_text(json.dumps(told(answers, summary, options.demo), ensure_ascii=False, indent=1) + "\n", "utf-8")
+    write(told(answers, summary, options.demo))
+
+
+def write(story: dict[str, Any]) -> None:
+    STORY.write_text(json.dumps(story, ensure_ascii=False, indent=1) + "\n", "utf-8")
     print(STORY)
 
 

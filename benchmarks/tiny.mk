@@ -28,14 +28,14 @@ PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
 # Learning rate; what a format reward beside that for the answer does; as much room as the evaluation gives.
-SWEEP := rate-1e-4 format rate-3e-5 room
+SWEEP := rate-1e-4 format rate-2e-4 room
 SET_rate-1e-4 := --set grpo.learning_rate=1e-4
-SET_rate-3e-5 := --set grpo.learning_rate=3e-5
+SET_rate-2e-4 := --set grpo.learning_rate=2e-4
 SET_format := $(SET_rate-1e-4) --set rewards.functions=[equation_reward,format_reward]
 SET_room := $(SET_rate-1e-4) --set grpo.max_completion_length=2048 --set grpo.per_device_train_batch_size=64 \
 	--set grpo.gradient_accumulation_steps=16
 GPU_rate-1e-4 := $(FIRST)
-GPU_rate-3e-5 := $(FIRST)
+GPU_rate-2e-4 := $(FIRST)
 GPU_format := $(SECOND)
 GPU_room := $(SECOND)
 

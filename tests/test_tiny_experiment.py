@@ -30,7 +30,7 @@ def options(settings: Settings, section: str = "") -> str:
 def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Path) -> None:
     out, results, shipped = tmp_path / "tiny", tmp_path / "results", tmp_path / "shipped"
     sizes = {"COLD": options(COLD, "cold_start."), "GRPO": options(GRPO), "ASK": "--n 2 --samples 2 --room 8"}
-    sizes |= {"ROWS": "200", "SWEEP_STEPS": "2", "SWEEP": "rate-3e-5", "PYTHON": sys.executable}
+    sizes |= {"ROWS": "200", "SWEEP_STEPS": "2", "SWEEP": "rate-2e-4", "PYTHON": sys.executable}
     places = {"OUT": out, "RESULTS": results, "SHIP": shipped}
     command = ["make", "-f", "benchmarks/tiny.mk", *(f"{name}={value}" for name, value in (sizes | places).items())]
     for goal in ("sweep", "arms", "record"):
@@ -48,7 +48,7 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
     summary = json.loads((results / "summary.json").read_text())
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
     assert "against_cold" in summary["grpo"]
-    assert set(json.loads((results / "sweep.json").read_text())) == {"cold", "rate-3e-5-1", "rate-3e-5-2"}
+    assert set(json.loads((results / "sweep.json").read_text())) == {"cold", "rate-2e-4-1", "rate-2e-4-2"}
     record = manifest.read(shipped)
     assert record.stage == "train"
     assert record.results["test"]["greedy"]["n"] == 4

@@ -70,7 +70,8 @@ class Clients:
 
     def _ended(self) -> bool:
         with self.lock:  # nobody is added between the look and the decision
-            self.server.should_exit |= not any(is_alive(pid) for pid in self.pids)
+            if not any(is_alive(pid) for pid in self.pids):
+                self.server.should_exit = True  # only ever set: a signal may set it while the processes are looked at
             return self.server.should_exit
 
 

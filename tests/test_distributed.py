@@ -177,7 +177,7 @@ def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert len(started_below(tmp_path)) == 3
     kill_all(process)
-    gone = time.monotonic() + 10
+    gone = time.monotonic() + 60
     while started_below(tmp_path) and time.monotonic() < gone:
         time.sleep(0.1)
     assert not started_below(tmp_path)

@@ -56,7 +56,7 @@ class Server:
         self, method: str, path: str, body: object = None, token: str | None = "own", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """One request, its path sent as it is. ``token``: None for none, "own" for the server's."""
-        connection = http.client.HTTPConnection(self.endpoint.removeprefix("http://"), timeout=20)
+        connection = http.client.HTTPConnection(self.endpoint.removeprefix("http://"), timeout=60)
         if token:
             headers["Authorization"] = f"Bearer {self.token if token == 'own' else token}"
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -99,7 +99,7 @@ def start(data: Path, *options: str) -> Server:
 def stop(server: Server, how: int = signal.SIGTERM) -> None:
     assert server.process is not None
     server.process.send_signal(how)
-    server.process.wait(10)
+    server.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def serving(app: ASGIApp, door: Door) -> Iterator[str]:
             yield f"http://127.0.0.1:{door.port}"
         finally:
             running.should_exit = True
-            thread.join(10)
+            thread.join(60)
 
 
 def client(server: Server, script: str, **extra: str) -> str:
@@ -307,7 +307,7 @@ def test_a_killed_server_comes_back_with_every_acknowledged_commit(tmp_path: Pat
         writer.start()
         time.sleep(0.5 + 0.1 * round_number)
         stop(running, signal.SIGKILL)
-        writer.join(10)
+        writer.join(60)
     back = start(tmp_path)
     _, _, listed = back.ask("GET", "/api/models/rehearsal/work/commits/main")
     history = [commit["id"] for commit in json.loads(listed)]
@@ -325,8 +325,23 @@ def test_the_server_ends_with_the_process_it_was_started_for(tmp_path: Path) -> 
     assert running.ask("GET", "/")[0] == 200
     parent.kill()  # and not waited for: it stays a zombie
     assert running.process is not None
-    assert running.process.wait(10) == 0
+    assert running.process.wait(60) == 0
     parent.communicate()
+
+
+def test_a_signal_that_comes_while_its_processes_are_looked_at_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = uvicorn.Server(uvicorn.Config("unused"))
+
+    def look(_: int) -> bool:
+        stopping.handle_exit(signal.SIGTERM, None)
+        return True
+
+    monkeypatch.setattr("countdown_r1.rehearsal.server.is_alive", look)
+    watching = threading.Thread(target=Clients(stopping, {os.getpid()}).watch, daemon=True)
+    watching.start()
+    watching.join(10)
+    assert not watching.is_alive()
+    assert stopping.should_exit
 
 
 def test_a_server_takes_no_process_on_once_its_last_one_is_gone() -> None:
@@ -501,7 +516,7 @@ def test_a_file_cannot_be_where_a_folder_is(server: Server) -> None:
 
 
 def test_an_oversized_header_is_400_and_the_server_lives(server: Server) -> None:
-    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=60)
     connection.request("GET", "/", headers={"X-Long": "x" * 200_000})
     assert connection.getresponse().status == 400
     connection.close()

@@ -13,7 +13,7 @@ from .checkpoints import Checkpoint, Run, base_model, without_paths, without_pla
 from .links import Links
 from .metadata import card_data
 from .reproduction import made_by, measured_again
-from .sentences import headline, licence_sentence, protocol, provenance
+from .sentences import headline, licence_sentence, protocol, provenance, rewarded
 from .transcripts import Transcript, fence, pick_transcripts
 from .usage import snippet
 
@@ -92,6 +92,7 @@ def _measured(run: Run, links: Links, language: str) -> dict[str, str]:
     hub_base = base_model(run)
     return {
         "headline": headline(models, run.best.label, language),
+        "rewarded": rewarded(run, language),
         "protocol": protocol(run, language),
         "results": tables.results(models, run.best.label, branches, language),
         "paired": tables.paired(run.summary.get("paired"), language),

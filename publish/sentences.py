@@ -9,6 +9,12 @@ from . import tables
 from .checkpoints import Run, without_paths
 from .licences import Licence
 
+# What a shipped reward pays for, in English and Chinese.
+REWARDED = {
+    "equation_reward": ("a right equation", "正确的算式"),
+    "format_reward": ("the format (one thought, then one answer)", "规范的格式(先思考,再给一个答案)"),
+}
+
 
 def headline(models: Sequence[dict[str, Any]], best: str, language: str = "en") -> str:
     """What the best model solves, beside the base; '' when it was not measured."""
@@ -28,6 +34,17 @@ def headline(models: Sequence[dict[str, Any]], best: str, language: str = "en") 
     if best == "base":
         return f"{text}; no checkpoint did better on the validation split, so this is the base itself."
     return text + (f"; the base solves {tables.percent(base['solve_rate'])}." if base else ".")
+
+
+def rewarded(run: Run, language: str = "en") -> str:
+    """What GRPO paid for, by the recipe; '' where it is not recorded. A reward of the user's own goes by its name."""
+    chinese = language == "zh"
+    functions = (run.model.settings.get("rewards") or {}).get("functions") or []
+    names = [name for function in functions if (name := str(function).rpartition(":")[2]).isidentifier()]
+    paid = [REWARDED[name][chinese] if name in REWARDED else f"`{name}`" for name in names]
+    if not paid:
+        return ""
+    return f"奖励{'、'.join(paid)}" if chinese else f"rewarded for {' and for '.join(paid)}"
 
 
 def protocol(run: Run, language: str = "en") -> str:

@@ -306,6 +306,25 @@ def test_training_cold_start_and_recipe_come_from_what_the_stages_recorded(prist
     assert f"| zh-chatml | {counts} |" in card, "rows per split are counted in the parquet files"
 
 
+@pytest.mark.parametrize(
+    ("functions", "english", "chinese"),
+    [
+        (["equation_reward"], "rewarded for a right equation, and no written-out", "奖励正确的算式,强化学习"),
+        (
+            ["equation_reward", "format_reward", "mine.py:brevity"],
+            "rewarded for a right equation and for the format (one thought, then one answer) and for `brevity`, and no",
+            "奖励正确的算式、规范的格式(先思考,再给一个答案)、`brevity`,强化学习",
+        ),
+        (["x.py:`<script>`"], "after the model of DeepSeek-R1.", "训练方法是 GRPO。"),
+    ],
+)
+def test_the_card_says_what_was_rewarded(pristine: Path, functions: list[str], english: str, chinese: str) -> None:
+    run = read_run(pristine)
+    settings = run.model.settings | {"rewards": {"functions": functions}}
+    card = model_card(replace(run, model=replace(run.model, settings=settings)), LINKS)
+    assert english in card and chinese in card
+
+
 def test_ahas_stand_beside_those_of_the_base(pristine: Path) -> None:
     ahas = section(model_card(read_run(pristine), LINKS), "## Aha moments", "## Limitations")
     assert "| base | 500 | 41 | 17 |" in ahas and "| checkpoint-2 | 500 | 42 | 18 |" in ahas

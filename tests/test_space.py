@@ -476,6 +476,7 @@ def think_until_right(page: Page, also: str = "body") -> None:
     """Solve; for the pictures in docs again and again until the answer is right and something else is there too."""
     for _ in range(40 if os.environ.get("COUNTDOWN_R1_SCREENSHOTS") else 1):
         page.click("#solve")
+        page.wait_for_timeout(500)  # the last verdict is gone by then
         expect(page.locator("#verdict .verdict")).to_be_visible(timeout=60_000)
         expect(page.locator("#solve")).to_be_enabled()
         if page.locator("#verdict .verdict.right").count() and page.locator(also).count():

@@ -83,6 +83,10 @@ $(OUT)/sweep/cold.done: $(OUT)/cold/$(DONE)
 	$(SECOND) $(PYTHON) benchmarks/tiny_answers.py --split validation --out $(OUT)/sweep $(ASK) cold=$(OUT)/cold
 	touch $@
 
+# One after the other on each GPU.
+after = | $(patsubst %,$(OUT)/sweep/%.done,$(filter $(1),$(SWEEP)))
+$(OUT)/sweep/rate-2e-4.done: $(call after,rate-1e-4)
+$(OUT)/sweep/room.done: $(call after,format)
 $(OUT)/sweep/%.done: $(OUT)/cold/$(DONE) $(OUT)/dataset/$(DONE)
 	$(GPU_$*) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/sweep/$* --set base=$(OUT)/cold \
 		--set curriculum.candidates=$(SWEEP_CANDIDATES) --set grpo.max_steps=$(SWEEP_STEPS) \

@@ -3,6 +3,7 @@
     python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
 
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
+``what-grpo-taught-lesson.png``: the demo's lesson with coarse weights, with a format reward, and with neither.
 ``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
 """
 
@@ -30,6 +31,11 @@ ENDS = {
     "wrong numbers": "#e08a4f",
     "other": "#555555",
 }
+LESSONS = {
+    "rewards_answer.json": ("float32 weights, the answer alone rewarded", "#2d8659"),
+    "weights_float32.json": ("float32 weights, answer and format rewarded", "#2f6db3"),
+    "weights_bfloat16.json": ("bfloat16 weights, answer and format rewarded", "#b3432f"),
+}
 LEVELS = {0: "+ and − suffice", 1: "needs ×", 2: "needs whole ÷", 3: "needs a fraction"}
 
 
@@ -42,6 +48,7 @@ def main() -> None:
     models = {label: summary[label] for label in NAMES if label in summary}
     draw_levels(models, options.out / "what-grpo-taught-levels.png")
     draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
+    draw_lesson(options.results.parent / "demo", options.out / "what-grpo-taught-lesson.png")
 
 
 def draw_levels(models: Mapping[str, Any], out: Path) -> None:
@@ -129,6 +136,19 @@ def _grpo(ends: Axes, lengths: Axes, logged: Sequence[Mapping[str, Any]], label:
     ends.plot(steps, finished, "--", color=colour, label="finished, right or wrong")
     right = _running_mean([line["rewards/equation_reward/mean"] for line in logged])
     ends.fill_between(steps, right, finished, color=ENDS["wrong value"], alpha=0.25)
+
+
+def draw_lesson(results: Path, out: Path) -> None:
+    """Solve rate by step of each variant of the demo's lesson, a line for each seed."""
+    figure, axis = pyplot.subplots(figsize=(7.5, 3.8), layout="constrained")
+    for name, (said, colour) in LESSONS.items():
+        for seed, run in enumerate(json.loads((results / name).read_text(encoding="utf-8"))["runs"]):
+            steps = [int(label.rpartition("-")[2]) if "-" in label else 0 for label in run["solve_rate"]]
+            axis.plot(steps, list(run["solve_rate"].values()), "o-", color=colour, label=None if seed else said)
+    axis.set(title="The demo's lesson: solved, 500 validation puzzles, two seeds", xlabel="GRPO step", ylim=(0, 1))
+    axis.legend(fontsize=9, loc="lower right")
+    _clean(axis)
+    _save(figure, out)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from countdown_r1 import models
 from countdown_r1.train.patience import Patience
 from countdown_r1.train.questions import Questions, select_rows
 from countdown_r1.train.recipe import Evaluate
-from countdown_r1.train.stage import finish_processes
+from countdown_r1.train.stage import end_process
 
 here = PartialState(cpu=True)
 model, tokenizer = models.load("novice")
@@ -47,7 +47,7 @@ watch.on_train_begin(None, state, control, model=model)
 state.global_step = 1
 watch.on_save(None, state, control, model=model)
 Path(sys.argv[2], f"rank-{here.process_index}.txt").write_text(f"{here.num_processes} {control.should_training_stop}")
-finish_processes()
+end_process(0)
 """
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import TrainingError
 from ..manifest import PARTIAL
@@ -65,8 +65,7 @@ def run_training(
     many of them as the recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
     """
     if "LOCAL_RANK" in os.environ:
-        _work(recipe, dataset, out, overwrite, command, callbacks)
-        return
+        _work(recipe, dataset, out, overwrite, command, callbacks, echo)
     recipe, layout, memory = plan(recipe)
     for line in forecast(recipe, layout, memory):
         echo(line)
@@ -90,20 +89,30 @@ def _here(start: Start) -> None:
     train(start.recipe, start.dataset, start.out, **began)
 
 
-def _work(recipe: Recipe, dataset: str, out: Path, overwrite: bool, command: str, callbacks: Sequence[Any]) -> None:
+def _work(
+    recipe: Recipe,
+    dataset: str,
+    out: Path,
+    overwrite: bool,
+    command: str,
+    callbacks: Sequence[Any],
+    echo: Callable[[str], object],
+) -> NoReturn:
     """Train as one of several processes; a stop that the starting process knows of is no failure."""
     _check_processes(recipe, int(os.environ["WORLD_SIZE"]))
-    from .stage import finish_processes, train
+    from .stage import end_process, train
 
+    speaks = COMMAND not in os.environ and os.environ.get("RANK", "0") == "0"  # nobody else tells how it ended
+    status, last = 0, str(out)
     try:
         typed = os.environ.get(COMMAND, command)
         train(recipe, dataset, out, overwrite=overwrite, command=typed, callbacks=callbacks)
     except KeyboardInterrupt:
-        finish_processes()
-        if COMMAND not in os.environ:
-            raise
-        return
-    finish_processes()
+        last = "stopped; run the same command again to go on from the checkpoint"
+        status = 0 if COMMAND in os.environ else 130
+    if speaks:
+        echo(last)
+    end_process(status)
 
 
 def _on_this_machine(start: Start) -> None:

@@ -8,12 +8,14 @@ What ``OUT`` holds afterwards: the final weights, ``base/`` (what GRPO started f
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
@@ -113,11 +115,16 @@ def validation_rows(dataset: str, settings: Evaluate) -> list[Row]:
     return select_rows(Questions(dataset), "validation", settings.validation) if settings.patience else []
 
 
-def finish_processes() -> None:
-    """Leave the process group in step; without it some ranks abort after training has ended."""
+def end_process(status: int) -> NoReturn:
+    """End this process once the others are as far, past the interpreter's own end.
+
+    There the destructors of DDP and of its process group may wait for each other for ever, or abort.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

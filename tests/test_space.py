@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -357,8 +357,13 @@ def test_a_person_plays_against_the_model_with_tiles_and_keyboard(page: Page) ->
     page.focus("#duel-answer input")
     page.keyboard.press("End")
     page.keyboard.type(" - 7 - 19")
-    page.keyboard.press("Enter")
-    expect(page.locator("#duel-told .verdict.right")).to_contain_text("Both right")
+    right = page.locator("#duel-told .verdict.right")
+    for _ in range(8):  # Gradio drops a key that comes before it has put the last answer away
+        page.keyboard.press("Enter")
+        with suppress(AssertionError):
+            expect(right).to_be_visible(timeout=4_000)
+            break
+    expect(right).to_contain_text("Both right")
     expect(page.locator("#duel-model .verdict")).to_be_visible()
 
 

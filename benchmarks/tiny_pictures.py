@@ -1,9 +1,10 @@
-"""Pictures of what GRPO changed in `tiny`, drawn from the published measurements alone.
+"""Pictures of what GRPO changed in `tiny`, drawn from the published measurements alone, and one table of numbers.
 
     python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
 
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
 ``what-grpo-taught-lesson.png``: the demo's lesson with coarse weights, with a format reward, and with neither.
+``RESULTS/wrong_ratio.json``: of the answers that were given in training, the share of wrong ones, by ten steps.
 ``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
 """
 
@@ -48,6 +49,7 @@ def main() -> None:
     models = {label: summary[label] for label in NAMES if label in summary}
     draw_levels(models, options.out / "what-grpo-taught-levels.png")
     draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
+    write_wrong_ratio(options.results)
     draw_lesson(options.results.parent / "demo", options.out / "what-grpo-taught-lesson.png")
 
 
@@ -136,6 +138,21 @@ def _grpo(ends: Axes, lengths: Axes, logged: Sequence[Mapping[str, Any]], label:
     ends.plot(steps, finished, "--", color=colour, label="finished, right or wrong")
     right = _running_mean([line["rewards/equation_reward/mean"] for line in logged])
     ends.fill_between(steps, right, finished, color=ENDS["wrong value"], alpha=0.25)
+
+
+def write_wrong_ratio(results: Path) -> None:
+    """Of completions that finished; means over the logged steps, each of as many completions."""
+    found: dict[str, dict[str, float]] = {}
+    for label in ("grpo", "plain-grpo"):
+        logged = [line for line in _lines(results / f"{label}.jsonl") if "reward" in line]
+        for first in range(0, len(logged), 10):
+            steps = logged[first : first + 10]
+            finished = sum(1 - line["completions/clipped_ratio"] for line in steps)
+            right = sum(line["rewards/equation_reward/mean"] for line in steps)
+            name = f"steps {steps[0]['step']} to {steps[-1]['step']}"
+            found.setdefault(label, {})[name] = round(1 - right / finished, 4)
+    (results / "wrong_ratio.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(results / "wrong_ratio.json")
 
 
 def draw_lesson(results: Path, out: Path) -> None:

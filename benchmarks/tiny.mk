@@ -2,7 +2,6 @@
 # interrupted training goes on where it was.
 #
 #   make -f benchmarks/tiny.mk shipped               cold start, GRPO, and answers of both to the same `test` puzzles
-#   make -f benchmarks/tiny.mk sweep                 GRPO with other settings, asked on `validation`: how to choose them
 #   make -f benchmarks/tiny.mk arms                  also: no reflective words, and as many minutes of cold start again
 #   make -f benchmarks/tiny.mk record                small files of all this to RESULTS, the model to SHIP: those of
 #                                                    the repository with RESULTS=benchmarks/results/tiny SHIP=train/tiny
@@ -17,8 +16,6 @@ COLD ?=
 GRPO ?=
 ASK ?=
 ROWS ?= 40000
-SWEEP_STEPS ?= 40
-SWEEP_CANDIDATES ?= 3000
 
 export TOKENIZERS_PARALLELISM ?= false
 R1 := $(PYTHON) -m countdown_r1
@@ -27,24 +24,18 @@ SECOND := CUDA_VISIBLE_DEVICES=$(if $(filter 1,$(GPUS)),0,1)
 PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
-# Learning rate; what a format reward beside that for the answer does; as much room as the evaluation gives.
-SWEEP := rate-1e-4 format rate-2e-4 room
-SET_rate-1e-4 := --set grpo.learning_rate=1e-4
-SET_rate-2e-4 := --set grpo.learning_rate=2e-4
-SET_format := $(SET_rate-1e-4) --set rewards.functions=[equation_reward,format_reward]
-SET_room := $(SET_rate-1e-4) --set grpo.max_completion_length=2048 --set grpo.per_device_train_batch_size=64 \
-	--set grpo.gradient_accumulation_steps=16
-GPU_rate-1e-4 := $(FIRST)
-GPU_rate-2e-4 := $(FIRST)
-GPU_format := $(SECOND)
-GPU_room := $(SECOND)
+# GRPO is run with each of these settings; what solves most four-number puzzles of `validation` becomes `grpo`.
+SWEEP := steady-1e-4 falling-2e-4
+SET_steady-1e-4 := --set grpo.learning_rate=1.0e-4 --set grpo.lr_scheduler_type=constant_with_warmup
+SET_falling-2e-4 := --set grpo.learning_rate=2.0e-4 --set grpo.lr_scheduler_type=linear
+GPU_steady-1e-4 := $(FIRST)
+GPU_falling-2e-4 := $(SECOND)
 
-.PHONY: shipped sweep arms record
+.PHONY: shipped arms record
 .DELETE_ON_ERROR:
+.SECONDARY:
 shipped: $(OUT)/answers/cold.jsonl.gz $(OUT)/answers/grpo.jsonl.gz
 arms: shipped $(patsubst %,$(OUT)/answers/%.jsonl.gz,plain plain-grpo longer)
-sweep: $(patsubst %,$(OUT)/sweep/%.done,$(SWEEP)) $(OUT)/sweep/cold.done
-	$(PYTHON) benchmarks/tiny_report.py $(OUT)/sweep --ahas 0 --out $(OUT)/sweep.json
 
 record:
 	test ! -d $(OUT)/answers || $(PYTHON) benchmarks/tiny_report.py $(OUT)/answers --out $(OUT)/summary.json
@@ -59,17 +50,33 @@ $(OUT)/plain/$(DONE):
 $(OUT)/dataset/$(DONE):
 	$(R1) build-dataset --rows $(ROWS) --numbers 4 --out $(OUT)/dataset
 
-$(OUT)/grpo/$(DONE): $(OUT)/cold/$(DONE) $(OUT)/dataset/$(DONE)
-	$(FIRST) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/grpo --set base=$(OUT)/cold $(GRPO)
+$(OUT)/sweep/%/$(DONE): $(OUT)/cold/$(DONE) $(OUT)/dataset/$(DONE)
+	$(GPU_$*) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/sweep/$* --set base=$(OUT)/cold $(SET_$*) $(GRPO)
 
-$(OUT)/plain-grpo/$(DONE): $(OUT)/plain/$(DONE) $(OUT)/dataset/$(DONE)
-	$(SECOND) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/plain-grpo --set base=$(OUT)/plain $(GRPO)
+ASK_VALIDATION = $(PYTHON) benchmarks/tiny_answers.py --split validation --out $(OUT)/sweep/answers $(ASK)
+$(OUT)/sweep/answers/%.jsonl.gz: $(OUT)/sweep/%/$(DONE)
+	$(GPU_$*) $(ASK_VALIDATION) $*=$(OUT)/sweep/$*
+
+$(OUT)/sweep/answers/cold.jsonl.gz: $(OUT)/cold/$(DONE)
+	$(SECOND) $(ASK_VALIDATION) cold=$(OUT)/cold
+
+$(OUT)/chosen: $(patsubst %,$(OUT)/sweep/answers/%.jsonl.gz,$(SWEEP) cold)
+	$(PYTHON) benchmarks/tiny_report.py $(OUT)/sweep/answers --ahas 0 --out $(OUT)/sweep.json --best $@
+
+$(OUT)/grpo/$(DONE): $(OUT)/chosen
+	rm -rf $(OUT)/grpo $(OUT)/grpo.writing
+	cp -r $(OUT)/sweep/$$(cat $(OUT)/chosen) $(OUT)/grpo.writing
+	mv $(OUT)/grpo.writing $(OUT)/grpo
+
+$(OUT)/plain-grpo/$(DONE): $(OUT)/plain/$(DONE) $(OUT)/dataset/$(DONE) $(OUT)/chosen
+	$(SECOND) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/plain-grpo --set base=$(OUT)/plain \
+		$(SET_$(shell cat $(OUT)/chosen)) $(GRPO)
 
 # From the same weights with the optimizer begun anew, for as long as GRPO held the GPU; half the first peak rate.
 $(OUT)/longer/$(DONE): $(OUT)/grpo/$(DONE)
 	minutes=$$($(PYTHON) -c 'import json; print(60 * json.load(open("$(OUT)/grpo/cost.json"))["hours"])'); \
 	$(FIRST) $(R1) train tiny-cold-start --out $(OUT)/longer --set cold_start.start=$(OUT)/cold $(COLD) \
-		--set cold_start.minutes=$$minutes --set cold_start.learning_rate=1e-3
+		--set cold_start.minutes=$$minutes --set cold_start.check_minutes=3 --set cold_start.learning_rate=1e-3
 
 $(OUT)/answers/plain.jsonl.gz $(OUT)/answers/plain-grpo.jsonl.gz: GPU = $(SECOND)
 ifneq ($(filter arms,$(MAKECMDGOALS)),)  # on each GPU all training comes first, then all questions
@@ -78,19 +85,3 @@ $(OUT)/answers/plain.jsonl.gz: | $(OUT)/plain-grpo/$(DONE)
 endif
 $(OUT)/answers/%.jsonl.gz: $(OUT)/%/$(DONE)
 	$(or $(GPU),$(FIRST)) $(PYTHON) benchmarks/tiny_answers.py --out $(OUT)/answers $(ASK) $*=$(OUT)/$*
-
-$(OUT)/sweep/cold.done: $(OUT)/cold/$(DONE)
-	$(SECOND) $(PYTHON) benchmarks/tiny_answers.py --split validation --out $(OUT)/sweep $(ASK) cold=$(OUT)/cold
-	touch $@
-
-# One after the other on each GPU.
-after = | $(patsubst %,$(OUT)/sweep/%.done,$(filter $(1),$(SWEEP)))
-$(OUT)/sweep/rate-2e-4.done: $(call after,rate-1e-4)
-$(OUT)/sweep/room.done: $(call after,format)
-$(OUT)/sweep/%.done: $(OUT)/cold/$(DONE) $(OUT)/dataset/$(DONE)
-	$(GPU_$*) $(R1) train tiny-grpo --dataset $(OUT)/dataset --out $(OUT)/sweep/$* --set base=$(OUT)/cold \
-		--set curriculum.candidates=$(SWEEP_CANDIDATES) --set grpo.max_steps=$(SWEEP_STEPS) \
-		--set grpo.save_steps=$$(( $(SWEEP_STEPS) / 2 )) $(GRPO) $(SET_$*)
-	$(GPU_$*) $(PYTHON) benchmarks/tiny_answers.py --split validation --out $(OUT)/sweep $(ASK) \
-		$$(for folder in $(OUT)/sweep/$*/checkpoint-*; do echo $*-$${folder##*-}=$$folder; done)
-	touch $@

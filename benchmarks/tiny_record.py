@@ -21,7 +21,7 @@ from countdown_r1 import manifest
 CURVES = {"cold": "cold_start.jsonl", "plain": "cold_start.jsonl", "longer": "cold_start.jsonl"}
 CURVES |= {"grpo": "metrics.jsonl", "plain-grpo": "metrics.jsonl"}
 MODEL = ("chat_template.jinja", "config.json", "generation_config.json", "model.safetensors")
-MODEL += ("tokenizer.json", "tokenizer_config.json")
+MODEL += ("tokenizer.json", "tokenizer_config.json", "cost.json")
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """Figures of the `tiny` experiment from what tiny_answers.py kept: rates with 95% intervals and paired differences.
 
     python benchmarks/tiny_report.py ANSWERS --out benchmarks/results/tiny/summary.json
+    python benchmarks/tiny_report.py SWEEP --ahas 0 --out sweep.json --best chosen
 
-Nothing is typed by hand: docs, cards and READMEs quote this file. The first model named ``cold`` is the base of every
-paired difference.
+Nothing is typed by hand: docs, cards and READMEs quote this file. The model named ``cold`` is the base of every paired
+difference. ``--best`` names the other model that solves most puzzles of four numbers greedily.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("answers", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--ahas", type=int, default=500, help="sampled thoughts that are read for Ahas, 0 for none")
+    parser.add_argument("--best", type=Path, help="file for the name of the best model after the base")
     options = parser.parse_args()
     models = {path.name.removesuffix(".jsonl.gz"): list(read(path)) for path in sorted(options.answers.glob("*.gz"))}
     report = {label: described(rows, options.ahas) for label, rows in models.items()}
@@ -40,6 +42,10 @@ def main() -> None:
                 report[label]["against_cold"] = compared(models[BASE], rows)
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(options.out)
+    if options.best:
+        solved = {label: found["greedy"]["4 numbers"]["solved"] for label, found in report.items() if label != BASE}
+        options.best.write_text(max(solved, key=lambda label: solved[label]) + "\n", encoding="utf-8")
+        print(options.best, solved)
 
 
 def read(path: Path) -> Iterator[Answer]:

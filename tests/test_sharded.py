@@ -112,6 +112,20 @@ def test_the_energy_of_all_nodes_is_counted_once_each(tmp_path: Path) -> None:
     assert [event["joules"] for event in found[1:]] == [2 + 20, 4 + 40]
 
 
+def test_the_energy_is_that_of_the_gpus_in_use(tmp_path: Path) -> None:
+    (tmp_path / "pynvml.py").write_text(
+        METERS
+        + """
+def nvmlDeviceGetTotalEnergyConsumption(handle): return 1000 * 7**handle
+def nvmlDeviceGetUUID(handle): return f"GPU-{handle}f00d"
+"""
+    )
+    asked = "from countdown_r1.train.timeline import joules; print(joules())"
+    for visible, expected in {"0": 1, "1": 7, "0, 1": 8, "GPU-1f": 7, "": 0, "-1": 0}.items():
+        told = run([sys.executable, "-c", asked], PYTHONPATH=str(tmp_path), CUDA_VISIBLE_DEVICES=visible)
+        assert float(told) == expected, visible
+
+
 def test_quietly_falling_back_to_whole_copies_is_an_error() -> None:
     check_sharded("zero3", "DEEPSPEED")
     check_sharded("none", "MULTI_CPU")

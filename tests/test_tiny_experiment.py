@@ -30,10 +30,10 @@ def options(settings: Settings, section: str = "") -> str:
 def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Path) -> None:
     out, results, shipped = tmp_path / "tiny", tmp_path / "results", tmp_path / "shipped"
     sizes = {"COLD": options(COLD, "cold_start."), "GRPO": options(GRPO), "ASK": "--n 2 --samples 2 --room 8"}
-    sizes |= {"ROWS": "200", "SWEEP_STEPS": "2", "SWEEP": "rate-2e-4", "PYTHON": sys.executable}
+    sizes |= {"ROWS": "200", "PYTHON": sys.executable}
     places = {"OUT": out, "RESULTS": results, "SHIP": shipped}
     command = ["make", "-f", "benchmarks/tiny.mk", *(f"{name}={value}" for name, value in (sizes | places).items())]
-    for goal in ("sweep", "arms", "record"):
+    for goal in ("arms", "record"):
         done = subprocess.run(
             [*command, goal],
             cwd=ROOT,
@@ -48,12 +48,22 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
     summary = json.loads((results / "summary.json").read_text())
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
     assert "against_cold" in summary["grpo"]
-    assert set(json.loads((results / "sweep.json").read_text())) == {"cold", "rate-2e-4-1", "rate-2e-4-2"}
+    sweep = json.loads((results / "sweep.json").read_text())
+    rates = {"steady-1e-4": 1e-4, "falling-2e-4": 2e-4}
+    assert set(sweep) == {"cold", *rates}
+    chosen = (out / "chosen").read_text().strip()
+    assert sweep[chosen]["greedy"]["4 numbers"]["solved"] == max(
+        sweep[name]["greedy"]["4 numbers"]["solved"] for name in rates
+    )
+    for name in ("grpo", "plain-grpo"):
+        settings = json.loads((results / f"{name}.manifest.json").read_text())["settings"]
+        assert settings["grpo"]["learning_rate"] == rates[chosen]
     record = manifest.read(shipped)
     assert record.stage == "train"
     assert record.results["test"]["greedy"]["n"] == 4
     assert record.results["base_manifest"]["settings"]["hidden_size"] == 32
     assert manifest.damaged_files(shipped) == []
+    assert (shipped / "cost.json").read_bytes() == (results / "grpo.cost.json").read_bytes()
     model, _ = models.load(str(shipped))
     assert model.num_parameters() < 100_000
     spent = json.loads((results / "grpo.cost.json").read_text())["hours"] * 60

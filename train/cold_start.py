@@ -45,6 +45,7 @@ from .generation import token_id
 from .llama import forward_hidden, forward_layer, is_plain_llama, rotations
 from .packing import IGNORED, Batch, TraceRows, draw_puzzles, write_samples
 from .recipe import LARGEST_VOCABULARY, ColdStart
+from .timeline import joules
 from .tokenizer import train_tokenizer
 
 TOKENIZER_TEXTS = 6_000
@@ -80,7 +81,7 @@ def cold_start(settings: ColdStart, out: Path, *, overwrite: bool = False, comma
     An interrupted run leaves ``OUT.partial``, and the same settings go on from the last weights there. Raises
     ``StageError`` when ``sitting_minutes`` ended it.
     """
-    began = time.monotonic()
+    began, energy = time.monotonic(), joules()
     with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
         progress = _claim(folder, settings)
         tables = draw_puzzles(settings)
@@ -95,6 +96,8 @@ def cold_start(settings: ColdStart, out: Path, *, overwrite: bool = False, comma
         written.results |= {"waited_seconds": round(progress.waited, 1)} | trainer.checked
         written.results["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
         written.seconds = round(time.monotonic() - began, 1)
+        if energy is not None and (now := joules()) is not None:
+            written.results["energy_kwh"] = round((now - energy) / 3.6e6, 4)  # of the last sitting
         for file in (folder / _RESUME).iterdir():
             file.unlink()
         (folder / _RESUME).rmdir()

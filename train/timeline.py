@@ -31,7 +31,7 @@ class Timeline(TrainerCallback):
         self.path, self.gpus, self.first = path, gpus, True
         self.step = self.rewards_began = self.rewards_ended = began
         self.tokens = 0.0
-        self.energy = _joules()
+        self.energy = joules()
         self._write("start", at=began, gpus=gpus, energy=self.energy is not None)
 
     def rewarding(self) -> None:
@@ -66,7 +66,7 @@ class Timeline(TrainerCallback):
 
     def _joules_so_far(self) -> float | None:
         """Of every node, each read by its first process, all at the same moment; None when one cannot tell."""
-        now = _joules()
+        now = joules()
         taken = now - self.energy if now is not None and self.energy is not None else None
         if not torch.distributed.is_initialized():
             return taken
@@ -92,8 +92,11 @@ def read_timeline(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _joules() -> float | None:
-    """Energy that this machine's GPUs have taken since their driver was loaded, None where NVML does not say."""
+def joules() -> float | None:
+    """Energy that the GPUs this process may use have taken since their driver was loaded; None where NVML does not say.
+
+    ``CUDA_VISIBLE_DEVICES`` says which, as CUDA reads it: numbers or beginnings of UUIDs, separated by commas.
+    """
     try:
         import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -101,5 +104,15 @@ def _joules() -> float | None:
     with suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
+        if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+            names = [name.strip() for name in visible.split(",")]
+            handles = [handle for place, handle in enumerate(handles) if _named(pynvml, handle, place, names)]
         return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000
     return None
+
+
+def _named(pynvml: Any, handle: Any, place: int, names: list[str]) -> bool:
+    if str(place) in names:
+        return True
+    uuids = [name for name in names if name.startswith("GPU-")]
+    return bool(uuids) and pynvml.nvmlDeviceGetUUID(handle).startswith(tuple(uuids))

@@ -25,11 +25,13 @@ PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
 # GRPO is run with each of these settings; what solves most four-number puzzles of `validation` becomes `grpo`.
-SWEEP := steady-1e-4 falling-2e-4
-SET_steady-1e-4 := --set grpo.learning_rate=1.0e-4 --set grpo.lr_scheduler_type=constant_with_warmup
-SET_falling-2e-4 := --set grpo.learning_rate=2.0e-4 --set grpo.lr_scheduler_type=linear
+SWEEP := steady-1e-4 falling-2e-4 short
+SET_steady-1e-4 := --set grpo.max_steps=72 --set grpo.learning_rate=1.0e-4 --set grpo.lr_scheduler_type=constant_with_warmup
+SET_falling-2e-4 := --set grpo.max_steps=72 --set grpo.learning_rate=2.0e-4 --set grpo.lr_scheduler_type=linear
+SET_short :=
 GPU_steady-1e-4 := $(FIRST)
 GPU_falling-2e-4 := $(SECOND)
+GPU_short := $(FIRST)
 
 .PHONY: shipped arms record
 .DELETE_ON_ERROR:

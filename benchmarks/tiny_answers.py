@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--split", default="test", choices=["test", "validation"])
     parser.add_argument("--n", type=int, default=1000, help="puzzles of each count of numbers")
     parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--sets", default="", help="of these alone, such as greedy,sampled")
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--room", type=int, default=2048, help="new tokens at most")
     return parser.parse_args()
@@ -60,6 +61,8 @@ def arguments() -> argparse.Namespace:
 def answers(options: argparse.Namespace, model: Any, tokenizer: Any) -> Iterator[dict[str, Any]]:
     """Every question of every set, answered; the text is kept of greedy answers and of each first sample."""
     for name, language, samples, questions in sets(options):
+        if options.sets and name not in options.sets.split(","):
+            continue
         template = load_template(language)
         puzzles = [Puzzle(tuple(one["nums"]), one["target"]) for one in questions]
         prompts = encode(tokenizer, [chatml(template, puzzle) for puzzle in puzzles])

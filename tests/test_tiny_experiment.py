@@ -49,7 +49,7 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
     assert "against_cold" in summary["grpo"]
     sweep = json.loads((results / "sweep.json").read_text())
-    rates = {"steady-1e-4": 1e-4, "falling-2e-4": 2e-4}
+    rates = {"steady-1e-4": 1e-4, "falling-2e-4": 2e-4, "short": 1.2e-4}
     assert set(sweep) == {"cold", *rates}
     chosen = (out / "chosen").read_text().strip()
     assert sweep[chosen]["greedy"]["4 numbers"]["solved"] == max(

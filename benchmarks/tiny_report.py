@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from countdown_r1.game.answer import judge
+from countdown_r1.game.claims import claims
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.train.aha import summarise
 from countdown_r1.train.statistics import mean_interval, paired_difference, pass_at_k
@@ -70,7 +71,7 @@ def described(rows: list[Answer], ahas: int) -> dict[str, Any]:
         found[name] = {"all": rates(part)}
         for count in sorted({len(row["nums"]) for row in part}):
             chosen = [row for row in part if len(row["nums"]) == count]
-            found[name][f"{count} numbers"] = rates(chosen) | {"verdicts": verdicts(chosen)}
+            found[name][f"{count} numbers"] = rates(chosen) | {"verdicts": verdicts(chosen), "claims": sums(chosen)}
         for label in sorted(levels):
             found[name][label] = rates(
                 [row for row in part if f"{len(row['nums'])} numbers, level {row['level']}" == label]
@@ -102,6 +103,34 @@ def verdicts(rows: list[Answer]) -> dict[str, int]:
     """How the answers ended whose text was kept; an unfinished thought was cut off by the limit or never closed."""
     judged = (judge(Puzzle(tuple(row["nums"]), row["target"]), row["text"]) for row in rows if "text" in row)
     return dict(Counter(verdict.status.value for verdict in judged).most_common())
+
+
+def sums(rows: list[Answer]) -> dict[str, float]:
+    """Of the calculations in the texts that were kept: how many are divisions, and the share of false ones."""
+    counts = Counter[str]()
+    for row in rows:
+        text = row.get("text", "")
+        found = [claim for claim in claims(text) if claim.relation == "="]
+        divisions = [claim for claim in found if "/" in text[claim.left.start : claim.left.end]]
+        counts["thoughts"] += "text" in row
+        counts["with a false one"] += any(not claim.true for claim in found)
+        counts["calculations"] += len(found)
+        counts["divisions"] += len(divisions)
+        counts["false"] += sum(not claim.true for claim in found)
+        counts["false divisions"] += sum(not claim.true for claim in divisions)
+    others = counts["calculations"] - counts["divisions"]
+    return {
+        "calculations": counts["calculations"],
+        "divisions": share(counts["divisions"], counts["calculations"]),
+        "false": share(counts["false"], counts["calculations"]),
+        "false divisions": share(counts["false divisions"], counts["divisions"]),
+        "false others": share(counts["false"] - counts["false divisions"], others),
+        "thoughts with a false one": share(counts["with a false one"], counts["thoughts"]),
+    }
+
+
+def share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
 
 
 def by_puzzle(rows: Iterable[Answer]) -> Iterator[list[Answer]]:

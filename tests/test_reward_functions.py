@@ -13,7 +13,16 @@ import pytest
 
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.recipe import load_recipe
-from countdown_r1.train.reward_functions import SAMPLES, SHIPPED, SUCCESSES, WRONG_ANSWERS, load_reward, recorded
+from countdown_r1.train.reward_functions import (
+    CLAIMS_READ,
+    FALSE_CLAIMS,
+    SAMPLES,
+    SHIPPED,
+    SUCCESSES,
+    WRONG_ANSWERS,
+    load_reward,
+    recorded,
+)
 from countdown_r1.train.rewards import equation_reward
 
 NUMS, TARGET = [19, 36, 55, 7], 65
@@ -188,12 +197,32 @@ def test_the_share_of_wrong_answers_among_those_given_is_a_metric(
     completions: list[str], measured: dict[str, float], tmp_path: Path
 ) -> None:
     columns: dict[str, list[Any]] = {}
+    metrics = logged_metrics(completions, columns, tmp_path)
+    metrics.pop(FALSE_CLAIMS, None)
+    assert metrics == pytest.approx(measured)
+    assert len(columns["verdict"]) == len(completions)
+
+
+@pytest.mark.parametrize(
+    ("completions", "expected"),
+    [
+        (["1 + 1 = 2, 88 / 36 = 2. Yes!</think>", "7 - 3 = 4"], 1 / 3),
+        (["1 + 1 = 2</think><answer>1 + 1 = 3</answer>"], 0.5),
+        (["no sums"], None),
+        (["1 + 1 = 2", *["1 + 1 = 3"] * 3] * CLAIMS_READ, 0.0),  # a spread of them, every fourth
+    ],
+)
+def test_the_share_of_false_sums_is_a_metric(completions: list[str], expected: float | None, tmp_path: Path) -> None:
+    found = logged_metrics(completions, {}, tmp_path).get(FALSE_CLAIMS)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def logged_metrics(completions: list[str], columns: dict[str, list[Any]], folder: Path) -> dict[str, float]:
     metrics: dict[str, float] = {}
     asked: dict[str, Any] = {"prompts": ["p"] * len(completions), "completions": completions}
     asked |= {"nums": [NUMS] * len(completions), "target": [TARGET] * len(completions)}
-    recorded(equation_reward, tmp_path)(**asked, log_extra=columns.__setitem__, log_metric=metrics.__setitem__)
-    assert metrics == pytest.approx(measured)
-    assert len(columns["verdict"]) == len(completions)
+    recorded(equation_reward, folder)(**asked, log_extra=columns.__setitem__, log_metric=metrics.__setitem__)
+    return metrics
 
 
 def test_a_recorded_reward_may_be_async_and_may_leave_a_completion_unscored(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from .reward_functions import WRONG_ANSWERS
+from .reward_functions import FALSE_CLAIMS, WRONG_ANSWERS
 
 BLUE, GREEN, ORANGE, GREY, RED = "#2f6db3", "#2d8659", "#c96f1e", "#9aa0a6", "#b3432f"
 LENGTH = "completions/mean_length"
-COLOURS = {LENGTH: ORANGE, WRONG_ANSWERS: RED}
+COLOURS = {LENGTH: ORANGE, WRONG_ANSWERS: RED, FALSE_CLAIMS: RED}
+LIES = {WRONG_ANSWERS: "Wrong ones among the answers given", FALSE_CLAIMS: "False sums among those written"}
 
 
 def draw_training(metrics: Path, out: Path) -> None:
@@ -38,12 +39,12 @@ def draw_training(metrics: Path, out: Path) -> None:
 
 
 def _panels(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Titles by logged key: one for each reward that the run had, for false claims of success, and for the length."""
+    """Titles by logged key: one for each reward that the run had, for what may be false, and for the length."""
     keys = dict.fromkeys(key for entry in logged for key in entry)
     rewards = [key for key in keys if key.startswith("rewards/") and key.endswith("/mean")]
     titles = {key: f"{key.split('/')[1].replace('_', ' ').capitalize()} (training batches)" for key in rewards}
-    wrong = {WRONG_ANSWERS: "Wrong ones among the answers given"} if WRONG_ANSWERS in keys else {}
-    return titles | wrong | {LENGTH: "Completion length (tokens)"}
+    lies = {key: title for key, title in LIES.items() if key in keys}
+    return titles | lies | {LENGTH: "Completion length (tokens)"}
 
 
 def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:

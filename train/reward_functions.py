@@ -16,10 +16,11 @@ from typing import Any
 
 from ..errors import InputError, TrainingError
 from ..game.answer import judge
+from ..game.claims import claims
 from ..game.puzzle import Puzzle, Status
 from .article_rewards import article_equation_reward, article_format_reward
 from .rewards import equation_reward, format_reward
-from .shaped_rewards import language_reward, length_reward, truth_reward
+from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
 from .timeline import Timeline
 
 RewardFunction = Callable[..., list[float]]
@@ -29,7 +30,8 @@ SHIPPED: dict[str, RewardFunction] = {
 }
 SAMPLES, SUCCESSES = "completion_samples.txt", "success_completion_samples.txt"
 SAMPLE_CHANCE = 0.1
-WRONG_ANSWERS = "answers/wrong_ratio"  # metric of every logged step
+WRONG_ANSWERS, FALSE_CLAIMS = "answers/wrong_ratio", "claims/false_ratio"  # metrics of every logged step
+CLAIMS_READ = 128  # completions of a batch whose sums are checked for it: a millisecond each
 # What TRL hands to a reward by keyword, besides the dataset's own columns.
 _PASSED = ("prompts", "completions", "completion_ids", "nums", "target", "trainer_state", "log_extra", "log_metric")
 
@@ -167,10 +169,11 @@ def _log_verdicts(
     log_metric: Callable[[str, float], object] | None = None,
     **_: object,
 ) -> None:
-    """Numbers, target and verdict as columns of the trainer's table of completions; how many answers were wrong.
+    """Numbers, target and verdict as columns of the trainer's table of completions; what rewards may teach unseen.
 
     The share of wrong ones among the answers that were given is what a format reward can raise: a claim that is false
-    earns it, a search that is cut off does not.
+    earns it, a search that is cut off does not. The share of false sums in the thoughts can rise under any reward
+    that looks at the answer alone.
     """
     if log_extra is None or nums is None or target is None:
         return
@@ -182,6 +185,15 @@ def _log_verdicts(
     answered = [verdict for verdict in verdicts if verdict not in (Status.UNFINISHED, Status.NO_ANSWER)]
     if log_metric is not None and answered:
         log_metric(WRONG_ANSWERS, sum(verdict is not Status.SOLVED for verdict in answered) / len(answered))
+    if log_metric is not None and (ratio := _false_ratio(completions)) is not None:
+        log_metric(FALSE_CLAIMS, ratio)
+
+
+def _false_ratio(completions: list[str]) -> float | None:
+    """Of the arithmetic claims in ``CLAIMS_READ`` completions, spread over the batch; None when they make none."""
+    every = max(1, len(completions) // CLAIMS_READ)
+    found = [claim.true for text in completions[::every] for claim in claims(text[:READ_CHARS])]
+    return 1 - sum(found) / len(found) if found else None
 
 
 def _append(path: Path, prompt: str, completion: str, score: float | None) -> None:

@@ -128,9 +128,9 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout this package runs from, None for an installed wheel."""
-    here = Path(__file__).resolve().parent
-    if not (here / ".git").exists():
-        return os.environ.get("COUNTDOWN_R1_COMMIT")
+    """The commit of this code: what ``COUNTDOWN_R1_COMMIT`` says, else the checkout's; None for an installed wheel."""
+    given, here = os.environ.get("COUNTDOWN_R1_COMMIT"), Path(__file__).resolve().parent
+    if given or not (here / ".git").exists():
+        return given
     done = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else os.environ.get("COUNTDOWN_R1_COMMIT")
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -3,6 +3,7 @@
     python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
 
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
+``what-grpo-taught-float32.png``: three runs with float32 weights by step, and how true their calculations are.
 ``what-grpo-taught-lesson.png``: the demo's lesson with coarse weights, with a format reward, and with neither.
 ``RESULTS/wrong_ratio.json``: of the answers that were given in training, the share of wrong ones, by ten steps.
 ``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
@@ -37,6 +38,12 @@ LESSONS = {
     "weights_float32.json": ("float32 weights, answer and format rewarded", "#2f6db3"),
     "weights_bfloat16.json": ("bfloat16 weights, answer and format rewarded", "#b3432f"),
 }
+FLOAT32 = {
+    "sweep.steady-1e-4": ("1e-4, constant", "#2f6db3"),
+    "sweep.falling-2e-4": ("2e-4, falling to 0", "#b3432f"),
+    "grpo": ("1.2e-4, falling to 0 in 24 steps", "#2d8659"),
+}
+TRUTH = {"cold": "cold start", "longer": "longer cold start", "grpo": "24 steps", "falling-2e-4": "72 steps of 2e-4"}
 LEVELS = {0: "+ and − suffice", 1: "needs ×", 2: "needs whole ÷", 3: "needs a fraction"}
 
 
@@ -50,6 +57,7 @@ def main() -> None:
     draw_levels(models, options.out / "what-grpo-taught-levels.png")
     draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
     write_wrong_ratio(options.results)
+    draw_float32(options.results / "float32", options.out / "what-grpo-taught-float32.png")
     draw_lesson(options.results.parent / "demo", options.out / "what-grpo-taught-lesson.png")
 
 
@@ -153,6 +161,32 @@ def write_wrong_ratio(results: Path) -> None:
             found.setdefault(label, {})[name] = round(1 - right / finished, 4)
     (results / "wrong_ratio.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(results / "wrong_ratio.json")
+
+
+def draw_float32(results: Path, out: Path) -> None:
+    """Over steps the completions that are right and the answers that are wrong; beside it false calculations."""
+    figure, (right, wrong, truth) = pyplot.subplots(1, 3, figsize=(15, 3.8), layout="constrained")
+    for name, (said, colour) in FLOAT32.items():
+        logged = [line for line in _lines(results / f"{name}.jsonl") if "reward" in line]
+        for axis, key in ((right, "rewards/equation_reward/mean"), (wrong, "answers/wrong_ratio")):
+            values = [line[key] for line in logged]
+            axis.plot([line["step"] for line in logged], values, ".", color=colour, alpha=0.4)
+            axis.plot([line["step"] for line in logged], _running_mean(values), color=colour, label=said)
+    right.set(title="Completions that are right (of 1,024)", xlabel="GRPO step", ylim=(0, 1))
+    wrong.set(title="Wrong ones among the answers given", xlabel="GRPO step", ylim=(0, 1))
+    right.legend(fontsize=8)
+    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    for place, name in enumerate(TRUTH):
+        sums = summary[name]["greedy"]["4 numbers"]["claims"]
+        for offset, key, colour in ((-0.2, "false divisions", "#b3432f"), (0.2, "false others", "#e08a4f")):
+            bar = truth.bar(place + offset, sums[key], 0.38, color=colour, label=None if place else key)
+            truth.bar_label(bar, [f"{sums[key]:.1%}"], fontsize=8)
+    truth.set_xticks(range(len(TRUTH)), list(TRUTH.values()), fontsize=8)
+    truth.set_title("Of divisions and of other calculations: false", fontsize=11)
+    truth.legend(fontsize=8)
+    for axis in (right, wrong, truth):
+        _clean(axis)
+    _save(figure, out)
 
 
 def draw_lesson(results: Path, out: Path) -> None:

@@ -65,7 +65,8 @@ def ship(experiment: Path, folder: Path) -> None:
     summary = experiment / "summary.json"
     if summary.is_file():
         tested = json.loads(summary.read_text(encoding="utf-8"))["grpo"]
-        record.results["test"] = {name: tested[name]["all"] for name in ("greedy", "greedy-zh", "sampled")}
+        asked = ("greedy", "greedy-zh", "sampled")
+        record.results["test"] = {name: tested[name]["all"] for name in asked if name in tested}
     record.files = manifest.hashes(written)
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
     (written / manifest.FILE_NAME).write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -204,13 +205,13 @@ def test_weights_that_became_nan_stop_the_run_with_a_report(
     assert report["reason"] in str(raised.value)
 
 
-def watch(folder: Path, *steps: dict[str, float]) -> str | None:
-    """The message that a series of logged steps ends with."""
-    sanity = Sanity(folder)
+def watch(folder: Path, *steps: dict[str, float], batch: int = 1) -> str | None:
+    """The message that a series of logged steps, of ``batch`` completions each, ends with."""
+    sanity, args = Sanity(folder), SimpleNamespace(generation_batch_size=batch)
     for number, logs in enumerate(steps, 1):
         state = TrainerState(global_step=number, is_world_process_zero=True)
         try:
-            sanity.on_log(None, state, TrainerControl(), logs={"reward": 0.5, "loss": 0.1, **logs})
+            sanity.on_log(args, state, TrainerControl(), logs={"reward": 0.5, "loss": 0.1, **logs})
         except TrainingError as error:
             return str(error)
     return None
@@ -242,6 +243,22 @@ def test_a_broken_run_is_told_from_a_healthy_one(
 ) -> None:
     message = watch(tmp_path, *steps)
     assert (message is None) if said is None else (message is not None and said in message)
+
+
+def test_a_reward_that_falls_to_a_third_stops_the_run_unless_the_batch_is_too_small_to_say(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[1] / "benchmarks/results/tiny/float32"
+    name = "rewards/equation_reward/mean"
+    logged = [json.loads(line) for line in (kept / "sweep.steady-1e-4.jsonl").read_text().splitlines()]
+    fallen = [{name: line[name]} for line in logged if name in line]
+    message = watch(tmp_path, *fallen, batch=1024)
+    assert message is not None
+    assert "stopped at step 41" in message
+    assert f"{name} fell from 0.72 to 0.24" in message
+    worse = [json.loads(line) for line in (kept / "sweep.falling-2e-4.jsonl").read_text().splitlines()]
+    assert watch(tmp_path, *({name: line[name]} for line in worse if name in line), batch=1024) is None
+    lucky = [{name: 0.75}] * 10 + [{name: 0.25}, {name: 0.0}] * 10
+    assert watch(tmp_path, *lucky, batch=1) is None
+    assert "fell from 0.75" in (watch(tmp_path, *lucky, batch=4) or "")
 
 
 def checkpoint(folder: Path, step: int, sealed: bool = True) -> Path:

@@ -23,35 +23,49 @@ FEWEST = 5  # steps before anything is compared
 LOWEST = {"grad_norm": 10.0, "kl": 1.0, "entropy": 5.0, "loss": 10.0}  # below it nothing counts as exploded
 HIGHEST_KL = 50.0  # nats a token: the policy has left its reference altogether
 COLLAPSED_STEPS = 10
+FALLEN = 3.0  # to less than one in so many of the best mean of COLLAPSED_STEPS
+SURE = 5.0  # standard errors that such a fall has to be, so that small batches do not end a run by chance
 
 
 class Sanity(TrainerCallback):
     """Looks at every logged step, and raises ``TrainingError`` on the first one that shows a broken run.
 
     Broken is: a loss, gradient, reward, KL or entropy that is no finite number; one of them exploded; an equation
-    reward that had been earned and then stays 0 (outputs of one repeated token end so too).
+    reward that had been earned and then stays 0 (outputs of one repeated token end so too) or falls to a third.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.logged: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.best, self.empty = 0.0, 0
+        self.recent: deque[float] = deque(maxlen=COLLAPSED_STEPS)
+        self.best_mean = 0.0
 
     def on_log(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
         logs = event["logs"]
         if "reward" not in logs:
             return
-        reason = _not_finite(logs) or _exploded(logs, self.logged) or self._collapsed(logs)
+        completions = COLLAPSED_STEPS * (getattr(args, "generation_batch_size", None) or 1)
+        reason = _not_finite(logs) or _exploded(logs, self.logged) or self._collapsed(logs, completions)
         self.logged.append({"step": state.global_step} | logs)
         if reason:
             raise TrainingError(self._report(reason, state))
 
-    def _collapsed(self, logs: Mapping[str, Any]) -> str | None:
+    def _collapsed(self, logs: Mapping[str, Any], completions: int) -> str | None:
+        """``completions`` is how many a mean over COLLAPSED_STEPS logged steps is taken of, at least."""
         name = next((key for key in logs if "equation" in key and key.endswith("/mean")), "reward")
         self.best = max(self.best, logs[name] or 0.0)
         self.empty = 0 if logs[name] else self.empty + 1
         if self.best > 0 and self.empty >= COLLAPSED_STEPS:
             return f"{name} was {self.best:.2f} and has been 0 for {self.empty} logged steps"
+        self.recent.append(logs[name] or 0.0)
+        if "equation" not in name or len(self.recent) < COLLAPSED_STEPS:
+            return None
+        mean = sum(self.recent) / COLLAPSED_STEPS
+        self.best_mean = max(self.best_mean, mean)
+        error = math.sqrt(max(0.0, self.best_mean * (1 - self.best_mean)) / completions)
+        if mean < self.best_mean / FALLEN and self.best_mean - mean > SURE * error:
+            return f"{name} fell from {self.best_mean:.2f} to {mean:.2f} (means of {COLLAPSED_STEPS} logged steps)"
         return None
 
     def _report(self, reason: str, state: TrainerState) -> str:

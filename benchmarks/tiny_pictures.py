@@ -5,6 +5,7 @@
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
 ``what-grpo-taught-float32.png``: three runs with float32 weights by step, and how true their calculations are.
 ``what-grpo-taught-lesson.png``: the demo's lesson with coarse weights, with a format reward, and with neither.
+``RESULTS/float32/small.json``: what two rewards by two ways of weighing tokens taught on a CPU, means of steps 9 to 24.
 ``RESULTS/wrong_ratio.json``: of the answers that were given in training, the share of wrong ones, by ten steps.
 ``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
 """
@@ -57,6 +58,7 @@ def main() -> None:
     draw_levels(models, options.out / "what-grpo-taught-levels.png")
     draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
     write_wrong_ratio(options.results)
+    write_small(options.results / "float32")
     draw_float32(options.results / "float32", options.out / "what-grpo-taught-float32.png")
     draw_lesson(options.results.parent / "demo", options.out / "what-grpo-taught-lesson.png")
 
@@ -187,6 +189,19 @@ def draw_float32(results: Path, out: Path) -> None:
     for axis in (right, wrong, truth):
         _clean(axis)
     _save(figure, out)
+
+
+def write_small(results: Path) -> None:
+    """Shares of right completions, wrong answers and false calculations of the small runs, once they have learnt."""
+    keys = {"right": "rewards/equation_reward/mean", "wrong answers": "answers/wrong_ratio"}
+    keys |= {"false calculations": "claims/false_ratio"}
+    found = {}
+    for path in sorted(results.glob("small.*.jsonl")):
+        logged = [line for line in _lines(path) if line["step"] > 8]
+        means = {said: sum(line.get(key) or 0.0 for line in logged) / len(logged) for said, key in keys.items()}
+        found[path.name.split(".")[1]] = {said: round(mean, 4) for said, mean in means.items()}
+    (results / "small.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(results / "small.json")
 
 
 def draw_lesson(results: Path, out: Path) -> None:

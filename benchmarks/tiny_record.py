@@ -46,8 +46,9 @@ def small_files(experiment: Path) -> Iterator[tuple[Path, str]]:
         for name, kept in wanted.items():
             if (experiment / run / name).is_file():
                 yield experiment / run / name, kept
-    for metrics in sorted(experiment.glob("sweep/*/metrics.jsonl")):
-        yield metrics, f"sweep.{metrics.parent.name}.jsonl"
+    for several in ("sweep", "small"):
+        for metrics in sorted(experiment.glob(f"{several}/*/metrics.jsonl")):
+            yield metrics, f"{several}.{metrics.parent.name}.jsonl"
     for report in ("summary.json", "sweep.json"):
         if (experiment / report).is_file():
             yield experiment / report, report

@@ -24,6 +24,7 @@ from countdown_r1.train.reward_functions import (
     recorded,
 )
 from countdown_r1.train.rewards import equation_reward
+from countdown_r1.train.stage import check_recipe
 
 NUMS, TARGET = [19, 36, 55, 7], 65
 RIGHT = "We need 65.</think>\n<answer> 55 + 36 - 7 - 19 </answer>"
@@ -170,6 +171,17 @@ def test_a_recipe_takes_the_articles_rewards_by_name() -> None:
     recipe = load_recipe("demo", [change]).with_rewards(["truth_reward"])
     names = [load_reward(name).__name__ for name in recipe.rewards.functions]
     assert names == ["article_equation_reward", "article_format_reward", "truth_reward"]
+
+
+def test_a_reward_that_is_added_to_weighed_ones_weighs_one_and_a_weight_too_many_is_refused(tmp_path: Path) -> None:
+    recipe = load_recipe("tiny-grpo").with_rewards(["length_reward"])
+    assert (recipe.grpo or {})["reward_weights"] == [1.0, 2.5, 1.0]
+    check_recipe(recipe, tmp_path)
+    with pytest.raises(InputError, match="2 weights for the rewards equation_reward; give one for each"):
+        check_recipe(load_recipe("tiny-grpo", ["rewards.functions=[equation_reward]"]), tmp_path)
+    check_recipe(
+        load_recipe("tiny-grpo", ["rewards.functions=[equation_reward]", "grpo.reward_weights=null"]), tmp_path
+    )
 
 
 def rows(n: int) -> dict[str, Any]:

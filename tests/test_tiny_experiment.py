@@ -33,7 +33,7 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
     sizes |= {"ROWS": "200", "PYTHON": sys.executable}
     places = {"OUT": out, "RESULTS": results, "SHIP": shipped}
     command = ["make", "-f", "benchmarks/tiny.mk", *(f"{name}={value}" for name, value in (sizes | places).items())]
-    for goal in ("arms", "record"):
+    for goal in ("arms", "small", "record"):
         done = subprocess.run(
             [*command, goal],
             cwd=ROOT,
@@ -45,11 +45,17 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert {path.name for path in results.iterdir()} >= {"summary.json", "sweep.json", "grpo.jsonl", "plain-grpo.jsonl"}
+    weights = {"answer": None, "answer-mean": None, "truth": [1.0, 2.5], "truth-mean": [1.0, 2.5]}
+    for name, expected in weights.items():
+        assert (results / f"small.{name}.jsonl").is_file()
+        settings = manifest.read(out / "small" / name).settings
+        assert settings["grpo"].get("reward_weights") == expected
+        assert settings["grpo"]["loss_type"] == ("grpo" if name.endswith("mean") else "dr_grpo")
     summary = json.loads((results / "summary.json").read_text())
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
     assert "against_cold" in summary["grpo"]
     sweep = json.loads((results / "sweep.json").read_text())
-    rates = {"steady-1e-4": 1e-4, "falling-2e-4": 2e-4, "short": 1.2e-4}
+    rates = {"rate-1.2e-4": 1.2e-4, "rate-6e-5": 6e-5}
     assert set(sweep) == {"cold", *rates}
     chosen = (out / "chosen").read_text().strip()
     assert sweep[chosen]["greedy"]["4 numbers"]["solved"] == max(

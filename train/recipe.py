@@ -227,8 +227,11 @@ class Recipe:
             raise InputError(f"a recipe's name names a folder: letters, digits, '.', '_' and '-', not '{self.name}'")
 
     def with_rewards(self, functions: Iterable[str]) -> Recipe:
-        """The same recipe with further reward functions."""
-        return replace(self, rewards=Rewards((*self.rewards.functions, *functions)))
+        """The same recipe with further reward functions, each of weight 1 where the recipe weighs them."""
+        added, grpo = tuple(functions), self.grpo
+        if grpo and grpo.get("reward_weights"):
+            grpo = {**grpo, "reward_weights": [*grpo["reward_weights"], *[1.0] * len(added)]}
+        return replace(self, grpo=grpo, rewards=Rewards((*self.rewards.functions, *added)))
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:

@@ -99,9 +99,14 @@ def train(
 def check_recipe(recipe: Recipe, out: Path) -> None:
     """Raise ``InputError`` for what TRL or the rewards would refuse, before anything is made or loaded."""
     if recipe.grpo is not None:
-        grpo_config(recipe, out)
-        for name in recipe.rewards.functions:
+        weights, functions = grpo_config(recipe, out).reward_weights, recipe.rewards.functions
+        for name in functions:
             load_reward(name)
+        if weights is not None and len(weights) != len(functions):
+            raise InputError(
+                f"section 'grpo', key 'reward_weights': {len(weights)} weights for the rewards {', '.join(functions)}; "
+                "give one for each, or null for 1 each"
+            )
 
 
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -176,7 +176,7 @@ def test_time_and_money_are_said_before_a_start() -> None:
     assert "30 updates x 7.5 s" in forecast(load_recipe("demo"), choose(load_recipe("demo")))[-1]
     unmeasured = load_recipe("demo", ["cost.seconds_per_step=null"])
     assert "not known; measure a few steps" in forecast(unmeasured, choose(unmeasured))[-1]
-    cold = load_recipe("tiny-cold-start")
+    cold = load_recipe("tiny-cold-start", ["cold_start.minutes=4.75"])
     assert "4.75 minutes of training" in forecast(cold, choose(cold))[-1]
 
 

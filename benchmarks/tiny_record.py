@@ -47,8 +47,11 @@ def small_files(experiment: Path) -> Iterator[tuple[Path, str]]:
             if (experiment / run / name).is_file():
                 yield experiment / run / name, kept
     for several in ("sweep", "small"):
-        for metrics in sorted(experiment.glob(f"{several}/*/metrics.jsonl")):
-            yield metrics, f"{several}.{metrics.parent.name}.jsonl"
+        for folder in sorted((experiment / several).glob("*/")):
+            wanted = {"metrics.jsonl": "jsonl", manifest.FILE_NAME: "manifest.json", "cost.json": "cost.json"}
+            for name, kind in wanted.items():
+                if (folder / "metrics.jsonl").is_file() and (folder / name).is_file():
+                    yield folder / name, f"{several}.{folder.name}.{kind}"
     for report in ("summary.json", "sweep.json"):
         if (experiment / report).is_file():
             yield experiment / report, report

@@ -15,15 +15,21 @@ from fractions import Fraction
 from .puzzle import MAX_DIGITS, Malformed, evaluate, normalise
 
 MAX_SIDE_CHARS = 200
-_TOKEN = re.compile(
-    r"(?P<space>[ \t\u00a0\u3000]+)"
-    r"|(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9０-９]+)(?:\.[0-9]+)?)"
-    r"|(?P<relation>\s{0,20}(?:={1,2}(?![=>])|=/=|!=|\\n?eq\b|\\approx\b|[＝≠≈]|不?等于|equals\b))"
-    r"|(?P<operator>[-+/×✕·∙⋅＊÷／∕−–－＋]|\*(?!\*)|\\(?:times|div|cdot)\b|[xX](?=[ \t]*[(0-9]))"
-    r"|(?P<open>[(（])|(?P<close>[)）])"
-    r"|(?P<other>[A-Za-z]+|[^\W0-9０-９_A-Za-z不等]+|\*+|.)",
-    re.DOTALL,
-)
+_KINDS = {
+    "space": r"[ \t\u00a0\u3000]+",
+    "number": r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9０-９]+)(?:\.[0-9]+)?",
+    "relation": r"\s{0,20}(?:={1,2}(?![=>])|=/=|!=|\\n?eq\b|\\approx\b|[＝≠≈]|不?等于|equals\b)",
+    "operator": r"[-+/×✕·∙⋅＊÷／∕−–－＋]|\*(?!\*)|\\(?:times|div|cdot)\b|[xX](?=[ \t]*[(0-9])",
+    "open": r"[(（]",
+    "close": r"[)）]",
+}
+_OTHER = r"[A-Za-z]+|[^\W0-9０-９_A-Za-z不等]+|\*+|."
+_TOKEN = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KINDS.items()) + f"|{_OTHER}", re.DOTALL)
+# Anything else ends every expression, so that a text is read one stretch without it at a time.
+_STRETCH = re.compile(rf"(?P<stretch>(?:{'|'.join(_KINDS.values())})+)|(?:{_OTHER})[ \t]*", re.DOTALL)
+# What most stretches of a thought are, behind the dash of a list perhaps: two whole numbers and what they make.
+_SIMPLE = re.compile(r"[ \t]*(?:-[ \t])?([1-9][0-9]{0,8}) ([-+*/]) ([1-9][0-9]{0,8}) = ([1-9][0-9]{0,8})[ \t]*")
+_RELATION = re.compile(_KINDS["relation"])
 _DECIMAL = re.compile(r"([0-9]+)\.([0-9]+)")
 _NUMBER = re.compile(r"[-−–－]?\s*[0-9０-９,]+(?:\.([0-9]+))?")
 _SIGNS = "-−–－"
@@ -59,11 +65,11 @@ class Claim:
         """Whether it holds exactly; ``80 / 6 = 13.33`` does, to the last digit written, cut off or rounded."""
         if self.left.value is None or self.right.value is None:
             return False
-        gap = abs(self.left.value - self.right.value)
-        if self.relation == "≠":
-            return gap != 0
+        if self.relation == "≠" or self.left.value == self.right.value:
+            return (self.relation == "≠") != (self.left.value == self.right.value)
         decimals = self.right.decimals or 0
-        return gap == 0 or (gap < Fraction(1, 10**decimals) and (decimals > 0 or self.relation == "≈"))
+        near = decimals > 0 or self.relation == "≈"
+        return near and abs(self.left.value - self.right.value) < Fraction(1, 10**decimals)
 
 
 def claims(text: str) -> Iterator[Claim]:
@@ -72,9 +78,34 @@ def claims(text: str) -> Iterator[Claim]:
     >>> [claim.true for claim in claims("1. 7 + 8 = 15, so 15 × 2 = 3 * 10 = 31.")]
     [True, True, False]
     """
+    for stretch in _STRETCH.finditer(text):
+        if stretch.lastgroup is None:
+            continue
+        start, end = stretch.span()
+        if simple := _SIMPLE.fullmatch(text, start, end):
+            yield _simple_claim(simple)
+        elif _RELATION.search(text, start, end):
+            yield from _claims_between(text, start, end)
+
+
+def _simple_claim(match: re.Match[str]) -> Claim:
+    first, operator, second, result = match.groups()
+    a, b = int(first), int(second)
+    if operator == "/":
+        value = Fraction(a, b)
+    else:
+        value = Fraction(a + b if operator == "+" else a - b if operator == "-" else a * b)
+    left = Side(match.start(1), match.end(3), value, (a, b), None)
+    return Claim(left, "=", Side(*match.span(4), Fraction(int(result)), (int(result),), 0))
+
+
+def _claims_between(text: str, start: int, end: int) -> Iterator[Claim]:
+    """The claims of ``text[start:end]``, a stretch of tokens that expressions are made of."""
     left: Side | None = None
     relation, side = "", _Reader()
-    for token in _TOKEN.finditer(text):
+    for token in _TOKEN.finditer(text, start):
+        if token.start() >= end:
+            break
         kind = token.lastgroup or ""
         if kind == "space":
             continue

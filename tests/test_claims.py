@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countdown_r1.game.answer import parse
-from countdown_r1.game.claims import claims
+from countdown_r1.game.claims import _claims_between, claims
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.train.traces import Habits, write_trace
 
@@ -129,6 +129,57 @@ def test_any_text_gives_claims_in_order_inside_it(text: str) -> None:
         assert end <= one.left.end <= one.right.start < one.right.end <= len(text)
         assert 0 <= one.left.start < one.left.end
         end = one.left.end
+
+
+BITS = [
+    "12",
+    "7",
+    "0",
+    "007",
+    "1,000",
+    "3.5",
+    "１２",
+    " ",
+    " ",
+    "+",
+    "-",
+    "*",
+    "**",
+    "/",
+    "×",
+    "(",
+    ")",
+    "（",
+    ",",
+    ", ",
+    ".",
+]
+BITS += [
+    "=",
+    " = ",
+    "==",
+    "=>",
+    "!=",
+    "≠",
+    "≈",
+    "不等于",
+    "不",
+    "equals",
+    "unequals",
+    "fox ",
+    "x",
+    "X 5",
+    "\\neq ",
+    "\\times ",
+]
+BITS += ["\n", "\n- ", "- ", "Try ", "\t", "5 + 7 = 12", "9 / 3 = 3", " - 2 = ", "- 8 - 9 = 1", "_", "¹"]
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(bits=st.lists(st.sampled_from(BITS), max_size=14))
+def test_a_stretch_at_a_time_gives_what_one_pass_over_the_whole_text_gives(bits: list[str]) -> None:
+    text = "".join(bits)
+    assert list(claims(text)) == list(_claims_between(text, 0, len(text)))
 
 
 PIECES = [

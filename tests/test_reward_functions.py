@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from countdown_r1.train.reward_functions import (
     WRONG_ANSWERS,
     load_reward,
     recorded,
+    timed,
 )
 from countdown_r1.train.rewards import equation_reward
 from countdown_r1.train.stage import check_recipe
+from countdown_r1.train.timeline import Timeline
 
 NUMS, TARGET = [19, 36, 55, 7], 65
 RIGHT = "We need 65.</think>\n<answer> 55 + 36 - 7 - 19 </answer>"
@@ -246,3 +249,23 @@ def test_a_recorded_reward_may_be_async_and_may_leave_a_completion_unscored(tmp_
     assert asyncio.run(reward(completions=["?", "!"] * 50, **rows(100))) == [None, 0.5] * 50
     heads = set((tmp_path / SAMPLES).read_text().splitlines()) & {"[reward none]", "[reward 0.5]"}
     assert heads == {"[reward none]", "[reward 0.5]"}
+
+
+def test_scoring_ends_with_the_last_reward(tmp_path: Path) -> None:
+    def slow(completions: list[str], **_: object) -> list[float]:
+        time.sleep(0.2)
+        return [0.0] * len(completions)
+
+    async def slow_later(completions: list[str], **_: object) -> list[float]:
+        return slow(completions)
+
+    timeline = Timeline(tmp_path / "timeline.jsonl", 1, 0.0)
+    recorded(equation_reward, tmp_path, timeline)(completions=["?"], **rows(1))
+    first = timeline.rewards_ended
+    assert timed(slow, timeline)(completions=["?"]) == [0.0]
+    assert timeline.rewards_ended >= first + 0.2
+    later: Any = timed(slow_later, timeline)  # pyright: ignore[reportArgumentType]
+    assert (inspect.iscoroutinefunction(later), later.__name__) == (True, "slow_later")
+    second = timeline.rewards_ended
+    assert asyncio.run(later(completions=["?"])) == [0.0]
+    assert timeline.rewards_ended >= second + 0.2

@@ -33,7 +33,7 @@ from .patience import Patience
 from .recipe import Recipe, convert, nearest
 from .renamed import gone
 from .resume import Seal, last_checkpoint
-from .reward_functions import load_reward, recorded
+from .reward_functions import load_reward, recorded, timed
 from .safeguards import Sanity
 from .sharding import check_sharded, plain_cpu, sharding_values
 from .stopping import StopRequest
@@ -127,6 +127,7 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     functions = [load_reward(name) for name in recipe.rewards.functions]
     timeline = Timeline(folder / TIMELINE_FILE, config.world_size, began or time.time())
     functions[0] = recorded(functions[0], folder / "completion_samples", timeline)
+    functions[1:] = [timed(function, timeline) for function in functions[1:]]
     stop = StopRequest(folder, generation_steps(config))
     trainer = GRPOTrainer(
         model=model,

@@ -161,6 +161,25 @@ def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = N
     return record_later if inspect.iscoroutinefunction(reward) else record  # pyright: ignore[reportReturnType]
 
 
+def timed(reward: RewardFunction, timeline: Timeline) -> RewardFunction:
+    """``reward``, which also tells ``timeline`` that scoring went on until it was done."""
+
+    @functools.wraps(reward)
+    def score(*args: Any, **columns: Any) -> list[float]:
+        scores = reward(*args, **columns)
+        timeline.rewarded()
+        return scores
+
+    @functools.wraps(reward)
+    async def score_later(*args: Any, **columns: Any) -> list[float]:
+        scores: Any = reward(*args, **columns)
+        scores = await scores
+        timeline.rewarded()
+        return scores
+
+    return score_later if inspect.iscoroutinefunction(reward) else score  # pyright: ignore[reportReturnType]
+
+
 def _log_verdicts(
     completions: list[str],
     nums: list[list[int]] | None = None,

@@ -2,9 +2,9 @@
 
     python benchmarks/rollouts.py --model FOLDER --completions 2048 --out benchmarks/results/tiny/rollouts.json
 
-The same four-number puzzles at temperature 1, at most ``--new`` tokens, each peer on all completions (transformers'
-``generate`` on ``--generate`` of them). Sampled tokens a second count tokens up to and with the end; the solve rates
-with their intervals say whether all sample from the same model. ``--profile`` shows where a step's time goes.
+The same four-number puzzles at temperature 1, at most ``--new`` tokens, each peer on all completions (the slow ones on
+the first ``--generate``). Sampled tokens a second count tokens up to and with the end; the solve rates of those first
+ones with their intervals say whether all sample from the same model. ``--profile`` shows where a step's time goes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
         "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
     }
     for name, (n, write) in peers.items():
-        report[name] = measured(write, prompts[:n], [puzzles[i] for i in range(n)], tokenizer, ends, options.rounds)
+        report[name] = measured(write, prompts[:n], puzzles[: options.generate], tokenizer, ends, options.rounds)
         print(name, json.dumps(report[name]), flush=True)
     if options.profile:
         report["profile"] = profiled(lambda: decoder.sample(prompts, ends, 64, 1.0))
@@ -86,7 +86,8 @@ def arguments() -> argparse.Namespace:
 def measured(
     write: Callable[[Rows], Rows], prompts: Rows, puzzles: list[Any], tokenizer: Any, ends: tuple[int, ...], rounds: int
 ) -> dict[str, Any]:
-    """Best and every round's tokens a second after one unmeasured round, and the share solved with its interval."""
+    """Every round's tokens a second after one unmeasured round; the share solved of the first prompts, whose puzzles
+    are given, with its interval."""
     speeds, solved, tokens = [], 0, 0
     for number in range(rounds + 1):
         synchronise()
@@ -97,10 +98,12 @@ def measured(
         tokens = sum(map(len, rows))
         if number:
             speeds.append(round(tokens / seconds))
-        texts = tokenizer.batch_decode([row[:-1] if row and row[-1] in ends else row for row in rows])
+        first = rows[: len(puzzles)]
+        texts = tokenizer.batch_decode([row[:-1] if row and row[-1] in ends else row for row in first])
         solved = sum(judge(puzzle, text).solved for puzzle, text in zip(puzzles, texts, strict=True))
-    low, high = wilson_interval(solved, len(prompts))
-    rate = {"solved": round(solved / len(prompts), 4), "interval": [round(low, 4), round(high, 4)]}
+    low, high = wilson_interval(solved, len(puzzles))
+    rate = {"judged": len(puzzles), "solved": round(solved / len(puzzles), 4)}
+    rate |= {"interval": [round(low, 4), round(high, 4)]}
     return {
         "completions": len(prompts),
         "mean_tokens": round(tokens / len(prompts), 1),

@@ -57,7 +57,7 @@ def main() -> None:
         "parameters": model.num_parameters(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "max_new_tokens": options.new,
-        "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
+        "versions": {name: metadata.version(name) for name in ("torch", "transformers", "vllm") if find_spec(name)},
     }
     for name, (n, write) in peers.items():
         report[name] = measured(write, prompts[:n], puzzles[: options.generate], tokenizer, ends, options.rounds)

@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "space" / "story.json"
 RESULTS = ROOT / "benchmarks" / "results" / "tiny"
 REPORT = runpy.run_path(str(ROOT / "benchmarks" / "tiny_report.py"))
-LABELS = {"cold": "base", "grpo": "checkpoint-50"}  # published names, and what the page calls training steps
+SHIPPED = ROOT / "train" / "tiny"
+STEPS = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["results"]["steps"]
+LABELS = {"cold": "base", "grpo": f"checkpoint-{STEPS}"}  # published names, and what the page calls training steps
 AHAS = 500
 
 
@@ -78,13 +80,15 @@ def is_chinese(replayed: dict[str, Any]) -> bool:
 
 def model(label: str, count: int, rate: dict[str, Any]) -> dict[str, Any]:
     shared = {"solve_rate": rate["solved"], "solve_interval": rate["interval"], "mean_tokens": rate["mean_tokens"]}
-    return {"label": label, "step": 0 if label == "base" else 50, "numbers": count, "n": rate["n"]} | shared
+    return {"label": label, "step": 0 if label == "base" else STEPS, "numbers": count, "n": rate["n"]} | shared
 
 
 def cost() -> dict[str, Any]:
-    """Hours and hardware; the price of an hour is not known."""
-    manifest = json.loads((ROOT / "train" / "tiny" / "manifest.json").read_text(encoding="utf-8"))
-    return {"hours": round(manifest["seconds"] / 3600, 4), "hardware": manifest["results"]["device"]}
+    """Hours of cold start and GRPO together, and hardware; the price of an hour is not known."""
+    cold, grpo = (
+        json.loads((SHIPPED / name).read_text(encoding="utf-8")) for name in ("cold_start.json", "manifest.json")
+    )
+    return {"hours": round((cold["seconds"] + grpo["seconds"]) / 3600, 4), "hardware": cold["results"]["device"]}
 
 
 def read_for_ahas(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

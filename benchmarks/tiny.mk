@@ -25,8 +25,9 @@ SECOND := CUDA_VISIBLE_DEVICES=$(if $(filter 1,$(GPUS)),0,1)
 PLAIN := --set cold_start.reflective=false --set cold_start.reflect_chance=0
 DONE := manifest.json
 
-# GRPO is run with each of these settings; what solves most four-number puzzles of `validation` becomes `grpo`.
-SWEEP := rate-1.2e-4 rate-6e-5
+# GRPO is run with each of these settings; what solves most four-number puzzles of `validation` becomes `grpo`. The
+# shipped model had the first one alone: SWEEP="rate-1.2e-4 rate-6e-5" tries both.
+SWEEP ?= rate-1.2e-4
 SET_rate-1.2e-4 := --set grpo.learning_rate=1.2e-4
 SET_rate-6e-5 := --set grpo.learning_rate=6.0e-5
 GPU_rate-1.2e-4 := $(FIRST)

@@ -3,10 +3,10 @@
     python benchmarks/tiny_pictures.py benchmarks/results/tiny --out docs
 
 ``what-grpo-taught-levels.png``: solve rates by level and language, and how answers to four numbers ended.
-``what-grpo-taught-float32.png``: three runs with float32 weights by step, and how true their calculations are.
+``what-grpo-taught-truth.png``: GRPO paid for answers alone and for truth too, by step, and how true it calculates then.
 ``what-grpo-taught-lesson.png``: the demo's lesson with coarse weights, with a format reward, and with neither.
 ``RESULTS/float32/small.json``: what two rewards by two ways of weighing tokens taught on a CPU, means of steps 9 to 24.
-``RESULTS/wrong_ratio.json``: of the answers that were given in training, the share of wrong ones, by ten steps.
+``RESULTS/bfloat16/wrong_ratio.json``: of that run's answers in training, the share of wrong ones, by ten steps.
 ``what-grpo-taught-curves.png``: both cold starts while they learnt; GRPO's completions: right, finished, tokens.
 """
 
@@ -25,7 +25,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 NAMES = {"cold": "cold start", "grpo": "after GRPO", "longer": "cold start for longer"}
-NAMES |= {"plain": "cold start without reflective words", "plain-grpo": "the same after GRPO"}
+NAMES |= {"plain": "no reflective words: cold start", "plain-grpo": "no reflective words: after GRPO"}
 COLOURS = {"cold": "#9aa0a6", "grpo": "#2f6db3", "longer": "#c96f1e", "plain": "#b8a9c9", "plain-grpo": "#6b4c9a"}
 ENDS = {
     "solved": "#2d8659",
@@ -39,12 +39,18 @@ LESSONS = {
     "weights_float32.json": ("float32 weights, answer and format rewarded", "#2f6db3"),
     "weights_bfloat16.json": ("bfloat16 weights, answer and format rewarded", "#b3432f"),
 }
-FLOAT32 = {
-    "sweep.steady-1e-4": ("1e-4, constant", "#2f6db3"),
-    "sweep.falling-2e-4": ("2e-4, falling to 0", "#b3432f"),
-    "grpo": ("1.2e-4, falling to 0 in 24 steps", "#2d8659"),
+TRUTH = {
+    "float32/sweep.steady-1e-4": ("answer alone, 1e-4", "#e08a4f"),
+    "float32/sweep.falling-2e-4": ("answer alone, from 2e-4 to 0", "#b3432f"),
+    "float32/grpo": ("answer alone, from 1.2e-4 to 0", "#9aa0a6"),
+    "grpo": ("answer and truth, from 1.2e-4 to 0", "#2f6db3"),
 }
-TRUTH = {"cold": "cold start", "longer": "longer cold start", "grpo": "24 steps", "falling-2e-4": "72 steps of 2e-4"}
+CALCULATIONS = {
+    ("summary.json", "cold"): "cold start",
+    ("float32/summary.json", "grpo"): "answer alone,\n24 steps",
+    ("float32/summary.json", "falling-2e-4"): "answer alone,\n72 of 2e-4",
+    ("summary.json", "grpo"): "and truth,\n64 steps",
+}
 LEVELS = {0: "+ and − suffice", 1: "needs ×", 2: "needs whole ÷", 3: "needs a fraction"}
 
 
@@ -57,22 +63,23 @@ def main() -> None:
     models = {label: summary[label] for label in NAMES if label in summary}
     draw_levels(models, options.out / "what-grpo-taught-levels.png")
     draw_curves(options.results, options.out / "what-grpo-taught-curves.png")
-    write_wrong_ratio(options.results)
+    write_wrong_ratio(options.results / "bfloat16")
     write_small(options.results / "float32")
-    draw_float32(options.results / "float32", options.out / "what-grpo-taught-float32.png")
+    draw_truth(options.results, options.out / "what-grpo-taught-truth.png")
     draw_lesson(options.results.parent / "demo", options.out / "what-grpo-taught-lesson.png")
 
 
 def draw_levels(models: Mapping[str, Any], out: Path) -> None:
     """Bars for each level and language, and the shares of how four-number answers ended."""
-    figure, (english, chinese, ends) = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    figure, (english, chinese, ends) = pyplot.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
     for axis, (decoding, language) in zip(
         (english, chinese), {"greedy": "English", "greedy-zh": "Chinese"}.items(), strict=True
     ):
         _by_level(axis, models, decoding)
         axis.set_title(f"Four numbers, {language}, greedy (95% interval)", fontsize=11)
     english.set_ylabel("solved")
-    english.legend(fontsize=8, loc="lower left")
+    bars, names = english.get_legend_handles_labels()
+    figure.legend(bars, names, fontsize=9, ncols=len(names), loc="outside lower left", frameon=False)
     _ends(ends, models)
     _save(figure, out)
 
@@ -104,13 +111,13 @@ def _ends(axis: Axes, models: Mapping[str, Any]) -> None:
         parts = {name: counts.get(name, 0) for name in ENDS if name != "other"}
         for name, count in (parts | {"other": total - sum(parts.values())}).items():
             share = count / total
-            axis.barh(row, share, left=left, color=ENDS[name], label=name if row == 0 else None)
+            axis.barh(row, share, 0.62, left=left, color=ENDS[name], label=name if row == 0 else None)
             if share >= 0.06:
                 axis.text(left + share / 2, row, f"{share:.1%}", ha="center", va="center", fontsize=8)
             left += share
-        axis.text(0.01, row + 0.44, NAMES[label], fontsize=8, va="bottom")
+        axis.text(0.0, row - 0.36, NAMES[label], fontsize=8, va="bottom")
     axis.set_yticks([])
-    axis.set_ylim(-0.6, len(models) - 0.2)
+    axis.set_ylim(len(models) - 0.5, -0.7)
     axis.set_xlim(0, 1)
     axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False)
     axis.set_title("How answers to four numbers ended", fontsize=11)
@@ -123,13 +130,14 @@ def draw_curves(results: Path, out: Path) -> None:
     for label in ("cold", "plain", "longer"):
         logged = _lines(results / f"{label}.jsonl")
         if logged:
-            minutes = [line["seconds"] / 60 for line in logged]
+            before = _lines(results / "cold.jsonl")[-1]["seconds"] if label == "longer" else 0
+            minutes = [(before + line["seconds"]) / 60 for line in logged]
             axes[0].plot(minutes, [line["solved_4"] for line in logged], "o-", color=COLOURS[label], label=NAMES[label])
-    axes[0].set(title="Cold start: four numbers solved (validation)", xlabel="minutes of training", ylim=(0, 1))
+    axes[0].set(title="Cold start: four numbers solved (validation)", xlabel="minutes of training", ylim=(0.6, 1))
     for label in ("grpo", "plain-grpo"):
         if logged := [line for line in _lines(results / f"{label}.jsonl") if "reward" in line]:
             _grpo(axes[1], axes[2], logged, label)
-    axes[1].set(title="GRPO: right completions; in red, finished and wrong", xlabel="step", ylim=(0, 1))
+    axes[1].set(title="GRPO: right completions; in red, finished and wrong", xlabel="step", ylim=(0.4, 1))
     axes[2].set(title="GRPO: tokens of a completion", xlabel="step", ylim=(0, None))
     for axis in axes:
         axis.legend(fontsize=8, loc="lower right")
@@ -165,10 +173,10 @@ def write_wrong_ratio(results: Path) -> None:
     print(results / "wrong_ratio.json")
 
 
-def draw_float32(results: Path, out: Path) -> None:
+def draw_truth(results: Path, out: Path) -> None:
     """Over steps the completions that are right and the answers that are wrong; beside it false calculations."""
-    figure, (right, wrong, truth) = pyplot.subplots(1, 3, figsize=(15, 3.8), layout="constrained")
-    for name, (said, colour) in FLOAT32.items():
+    figure, (right, wrong, false) = pyplot.subplots(1, 3, figsize=(15, 3.8), layout="constrained")
+    for name, (said, colour) in TRUTH.items():
         logged = [line for line in _lines(results / f"{name}.jsonl") if "reward" in line]
         for axis, key in ((right, "rewards/equation_reward/mean"), (wrong, "answers/wrong_ratio")):
             values = [line[key] for line in logged]
@@ -176,17 +184,17 @@ def draw_float32(results: Path, out: Path) -> None:
             axis.plot([line["step"] for line in logged], _running_mean(values), color=colour, label=said)
     right.set(title="Completions that are right (of 1,024)", xlabel="GRPO step", ylim=(0, 1))
     wrong.set(title="Wrong ones among the answers given", xlabel="GRPO step", ylim=(0, 1))
-    right.legend(fontsize=8)
-    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
-    for place, name in enumerate(TRUTH):
-        sums = summary[name]["greedy"]["4 numbers"]["claims"]
+    right.legend(fontsize=8, loc="lower left")
+    for place, (file, model) in enumerate(CALCULATIONS):
+        summary = json.loads((results / file).read_text(encoding="utf-8"))
+        sums = summary[model]["greedy"]["4 numbers"]["claims"]
         for offset, key, colour in ((-0.2, "false divisions", "#b3432f"), (0.2, "false others", "#e08a4f")):
-            bar = truth.bar(place + offset, sums[key], 0.38, color=colour, label=None if place else key)
-            truth.bar_label(bar, [f"{sums[key]:.1%}"], fontsize=8)
-    truth.set_xticks(range(len(TRUTH)), list(TRUTH.values()), fontsize=8)
-    truth.set_title("Of divisions and of other calculations: false", fontsize=11)
-    truth.legend(fontsize=8)
-    for axis in (right, wrong, truth):
+            bar = false.bar(place + offset, sums[key], 0.38, color=colour, label=None if place else key)
+            false.bar_label(bar, [f"{sums[key]:.1%}"], fontsize=8)
+    false.set_xticks(range(len(CALCULATIONS)), list(CALCULATIONS.values()), fontsize=8)
+    false.set_title("Afterwards, of divisions and of other calculations: false", fontsize=11)
+    false.legend(fontsize=8)
+    for axis in (right, wrong, false):
         _clean(axis)
     _save(figure, out)
 

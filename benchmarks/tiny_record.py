@@ -46,13 +46,17 @@ def small_files(experiment: Path) -> Iterator[tuple[Path, str]]:
         for name, kept in wanted.items():
             if (experiment / run / name).is_file():
                 yield experiment / run / name, kept
+    chosen = experiment / "chosen"  # the run of the sweep that is kept as GRPO's already
+    kept_already = chosen.read_text(encoding="utf-8").strip() if chosen.is_file() else ""
     for several in ("sweep", "small"):
         for folder in sorted((experiment / several).glob("*/")):
+            if several == "sweep" and folder.name == kept_already:
+                continue
             wanted = {"metrics.jsonl": "jsonl", manifest.FILE_NAME: "manifest.json", "cost.json": "cost.json"}
             for name, kind in wanted.items():
                 if (folder / "metrics.jsonl").is_file() and (folder / name).is_file():
                     yield folder / name, f"{several}.{folder.name}.{kind}"
-    for report in ("summary.json", "sweep.json"):
+    for report in ("summary.json", "sweep.json", "rollouts.json"):
         if (experiment / report).is_file():
             yield experiment / report, report
 

@@ -3,8 +3,9 @@
     python benchmarks/tiny_report.py ANSWERS --out benchmarks/results/tiny/summary.json
     python benchmarks/tiny_report.py SWEEP --ahas 0 --out sweep.json --best chosen
 
-Nothing is typed by hand: docs, cards and READMEs quote this file. The model named ``cold`` is the base of every paired
-difference. ``--best`` names the other model that solves most puzzles of four numbers greedily.
+Nothing is typed by hand: docs, cards and READMEs quote this file. Paired differences are to the model named ``cold``,
+to ``longer``, which had GRPO's minutes of cold start instead, and of each model that is called NAME-grpo to NAME.
+``--best`` names the model other than ``cold`` that solves most puzzles of four numbers greedily.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ def main() -> None:
     options = parser.parse_args()
     models = {path.name.removesuffix(".jsonl.gz"): list(read(path)) for path in sorted(options.answers.glob("*.gz"))}
     report = {label: described(rows, options.ahas) for label, rows in models.items()}
-    if BASE in models:
-        for label, rows in models.items():
+    for label, rows in models.items():
+        for base in sorted({BASE, "longer", label.removesuffix("-grpo")} & models.keys() - {label}):
             if label != BASE:
-                report[label]["against_cold"] = compared(models[BASE], rows)
+                report[label][f"against_{base}"] = compared(models[base], rows)
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(options.out)
     if options.best:

@@ -230,7 +230,7 @@ def test_the_shipped_story_tells_the_published_measurements_of_the_shipped_model
     story = shipped_story()
     assert story is not None
     published = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
-    names = {"base": "cold", "checkpoint-50": "grpo"}
+    names = {"base": "cold", story["best"]: "grpo"}
     for model in story["models"]:
         rate = published[names[model["label"]]]["greedy"][f"{model['numbers']} numbers"]
         told_of = (model["n"], model["solve_rate"], model["solve_interval"], model["mean_tokens"])

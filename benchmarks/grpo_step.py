@@ -18,7 +18,8 @@ was measured stays when it is cut short. On N GPUs of one machine:
 recipe, ``--steps`` the measured steps after one that warms up (0 measures that one), ``--toy`` makes everything small
 enough for a CPU (random tokens stand in for vLLM). The model is written to ``--model`` (6 GB, seconds on a GPU) when
 it is not there. One GPU runs the same sharding as several, so that scaling compares the same arithmetic; two commands
-of one GPU each run side by side when ``CUDA_VISIBLE_DEVICES`` names another one for each.
+of one GPU each run side by side when ``CUDA_VISIBLE_DEVICES`` names another one for each. ``--profile`` writes
+OUT/NAME.profile.txt: what three micro-batches of the last step spend their time on.
 Starting vLLM takes a minute or more: with little time, begin with ``update``.
 """
 
@@ -96,6 +97,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=Path(tempfile.gettempdir(), "grpo-step-model"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "grpo_step")
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     if options.steps is None:
         options.steps = 1 if options.command == "qlora" else 2
@@ -181,6 +183,7 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
         "budget": options.budget,
         "random_tokens": options.command == "update" or (options.toy and options.command == "step"),
         "memory_gib": 24 if options.command == "qlora" else None,
+        "profile": options.profile,
         "recipe": str(scratch / "recipe.yaml"),
         "scratch": str(scratch / "run"),
         "out": str(result),
@@ -300,7 +303,7 @@ def table(folder: Path) -> str:
     for name, result in results.items():
         seconds = " | ".join(f"{result['seconds'][part]:.1f}" for part in names)
         used = result["model_flops_utilisation"]
-        peak = result.get("gib", {}).get("reserved_peak", "")
+        peak = result.get("gib", {}).get("used_peak", "")
         counted = len(result["steps"]) - 1 or "the first"
         lines.append(f"| {name} | {counted} | {seconds} | {'' if used is None else f'{used:.1%}'} | {peak} |")
     fastest: dict[tuple[str, int], dict[str, Any]] = {}

@@ -35,6 +35,7 @@ from countdown_r1.train.grpo import grpo_config, rollout_with
 from countdown_r1.train.recipe import Recipe, load_recipe
 from countdown_r1.train.sharding import check_sharded
 
+PROFILED = 3  # micro-batches that --profile looks at
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the vendor's data sheets
 REPORTED = ("torch", "transformers", "trl", "accelerate", "deepspeed", "vllm", "peft", "bitsandbytes")
 
@@ -114,7 +115,8 @@ class Clock(TrainerCallback):
 
     ``generate`` (vLLM, or our own sampling), ``sync`` (weights to vLLM), ``score`` (log probabilities without
     gradients: reference and old policy), ``other`` (rewards, gathering, decoding), ``update`` (forward, backward,
-    optimizer).
+    optimizer). ``used_peak`` is the memory of the GPU that was in use between micro-batches, by all processes: torch's
+    own counters take a sleeping vLLM for awake.
     """
 
     def __init__(self, job: dict[str, Any], recipe: Recipe, config: Any, model: PreTrainedModel) -> None:
@@ -125,6 +127,9 @@ class Clock(TrainerCallback):
         self.steps: list[dict[str, float]] = []
         self.tokens = self.rows = 0
         self.began, self.until_first = 0.0, 0.0
+        self.used_peak = 0
+        self.profiler: torch.profiler.profile | None = None
+        self.profiled = 0 if job["profile"] else PROFILED
 
     def watch(self, trainer: GRPOTrainer) -> None:
         """Time the trainer's methods from now on."""
@@ -138,6 +143,10 @@ class Clock(TrainerCallback):
         count = trainer._compute_loss
 
         def counted(model: Any, inputs: dict[str, Any]) -> Any:
+            if self.profiled == 0 and self.profiler is None and len(self.steps) == self.job["steps"] - 1:
+                _now()
+                self.profiler = torch.profiler.profile()
+                self.profiler.start()
             self.tokens += inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
             self.rows += len(inputs["prompt_ids"])
             return count(model, inputs)
@@ -167,7 +176,25 @@ class Clock(TrainerCallback):
         self.began = _now()
         self.until_first = self.until_first or time.time() - self.job["began"]
 
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        """After a micro-batch: memory in use, and the profile once it has seen enough."""
+        if torch.cuda.is_available():
+            free, total = torch.cuda.mem_get_info()
+            self.used_peak = max(self.used_peak, total - free)
+        if self.profiler is not None and self.profiled < PROFILED:
+            self.profiled += 1
+            if self.profiled == PROFILED or self.config.gradient_accumulation_steps == 1:
+                self.profiled = PROFILED
+                _now()
+                self.profiler.stop()
+                if os.environ.get("RANK", "0") == "0":
+                    Path(self.job["out"]).with_suffix(".profile.txt").write_text(_tables(self.profiler), "utf-8")
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._look()
         total = _now() - self.began
         parts = {name: round(self.parts[name], 3) for name in ("generate", "sync", "score")}
         parts["other"] = round(self.parts["prepare"] - sum(parts.values()), 3)
@@ -201,8 +228,15 @@ class Clock(TrainerCallback):
             if self.recipe.lora
             else _utilisation(self.model, tokens, self.tokens // self.rows, gpu_seconds),
             "seconds_until_first_step": round(self.until_first, 1),
-            **_machine(),
+            **_machine(self.used_peak),
         }
+
+
+def _tables(profiler: torch.profiler.profile) -> str:
+    """What takes most time in the kernels of the GPU, where there is one, and in the calls of the CPU."""
+    keys = (["self_cuda_time_total"] if torch.cuda.is_available() else []) + ["self_cpu_time_total"]
+    averages = profiler.key_averages()
+    return "\n".join(averages.table(sort_by=key, row_limit=25, max_name_column_width=80) for key in keys)
 
 
 def _now() -> float:
@@ -221,7 +255,7 @@ def _utilisation(model: PreTrainedConfig, tokens: int, length: int, gpu_seconds:
     return round(compute_flops_per_token(model, length) * tokens / gpu_seconds / peak, 4) if peak else None
 
 
-def _machine() -> dict[str, Any]:
+def _machine(used_peak: int) -> dict[str, Any]:
     versions = {"python": platform.python_version()}
     for name in REPORTED:
         try:
@@ -230,15 +264,16 @@ def _machine() -> dict[str, Any]:
             continue
     if not torch.cuda.is_available():
         return {"device": "CPU", "load": os.getloadavg()[0], "versions": versions}
-    free, total = torch.cuda.mem_get_info()
+    gib = {
+        "used_peak": used_peak,
+        "allocated_peak": torch.cuda.max_memory_allocated(),
+        "reserved_peak": torch.cuda.max_memory_reserved(),
+        "total": torch.cuda.mem_get_info()[1],
+    }
     return {
         "device": torch.cuda.get_device_name(),
-        "gib": {
-            "allocated_peak": round(torch.cuda.max_memory_allocated() / 2**30, 2),
-            "reserved_peak": round(torch.cuda.max_memory_reserved() / 2**30, 2),
-            "used_now": round((total - free) / 2**30, 2),
-            "total": round(total / 2**30, 2),
-        },
+        "gib": {name: round(size / 2**30, 2) for name, size in gib.items()},
+        "allocator_retries": torch.cuda.memory_stats().get("num_alloc_retries", 0),  # each waits and frees everything
         "versions": versions,
     }
 

@@ -16,7 +16,7 @@ EXTRA = Path(sys.executable).parents[1] / "sharded"
 RUNS = (
     ("step", "--layout", "ours", "--gpus", "2", "--micro-batch", "4"),
     ("step", "--layout", "article", "--gpus", "2", "--steps", "0"),  # one trains, one would serve
-    ("qlora", "--micro-batch", "2"),
+    ("qlora", "--micro-batch", "2", "--profile"),
 )
 
 
@@ -66,6 +66,12 @@ def test_the_reference_model_of_the_article_is_scored_and_ours_has_none(measured
     article, ours = (result(measured, f"step-{name}") for name in ("article-2gpu-mb1", "ours-2gpu-mb4"))
     assert article["seconds"]["score"] > 0
     assert ours["seconds"]["score"] == 0
+
+
+def test_a_profile_lies_beside_the_result_that_asked_for_one(measured: Path) -> None:
+    (profile,) = measured.glob("*.profile.txt")
+    assert profile.name == "qlora-1gpu-mb2.profile.txt"
+    assert "aten::mm" in profile.read_text() and "Self CPU" in profile.read_text()
 
 
 def test_the_table_says_which_rows_are_a_first_step(measured: Path) -> None:

@@ -16,7 +16,7 @@ help:
 	@echo "make demo SERVE=0  the same, without serving the page at the end"
 	@echo "make test          install what the tests need and run them all"
 	@echo "make stress        the long bars: the whole tiny experiment at toy size, hundreds of killed publications"
-	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/tiny (about half an hour)"
+	@echo "make tiny-model    on a GPU: cold start, GRPO and answers of the shipped model, into outputs/tiny (about 20 minutes)"
 	@echo "make lint          ruff and the type checker"
 	@echo "make clean         remove the environment and every output"
 

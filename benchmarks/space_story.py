@@ -17,7 +17,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from countdown_r1.space.story import aha_count, quotes, replays, rewards, written
+from countdown_r1.space.story import aha_count, paid, quotes, replays, rewards, written
 
 ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "space" / "story.json"
@@ -64,6 +64,7 @@ def told(answers: dict[str, list[dict[str, Any]]], summary: dict[str, Any], demo
         "n": rates[0][2]["n"],
         "best": best,
         "models": [model(label, count, rate) for label, count, rate in rates],
+        "paid": paid(SHIPPED / "manifest.json"),
         "rewards": rewards(RESULTS / "grpo.jsonl"),
         "cost": cost(),
         "aha_counts": [aha_count(label, summary[name]["ahas"]) for name, label in LABELS.items()],

@@ -13,6 +13,7 @@ from .licences import Licence
 REWARDED = {
     "equation_reward": ("a right equation", "正确的算式"),
     "format_reward": ("the format (one thought, then one answer)", "规范的格式(先思考,再给一个答案)"),
+    "truth_reward": ("calculations that are true", "正确无误的计算"),
 }
 
 

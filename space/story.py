@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import manifest
 from ..errors import InputError
 from ..game.puzzle import Puzzle
 from ..train.aha import Aha, find_ahas
@@ -47,6 +48,7 @@ def collect(run: Path) -> Story | None:
         "n": summary["n"],
         "best": summary["best"],
         "models": models,
+        "paid": paid(run / "model" / manifest.FILE_NAME),
         "rewards": rewards(run / "model" / "metrics.jsonl"),
         "cost": _json(run / "model" / "cost.json"),
         "aha_counts": [
@@ -109,6 +111,12 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def paid(path: Path) -> list[str]:
+    """Names of the reward functions that a training's manifest records."""
+    settings = (_json(path) or {}).get("settings") or {}
+    return [str(name).rpartition(":")[2] for name in (settings.get("rewards") or {}).get("functions") or []]
 
 
 def rewards(path: Path) -> list[tuple[int, float]]:

@@ -89,6 +89,7 @@ def told(story: Story | None, words: Words) -> str:
     length = [Point(model["step"], *[model["mean_tokens"]] * 3) for model in known]
     reward = [Point(step, *[value] * 3) for step, value in story["rewards"]]
     step = words["story_step"]
+    about = words["story_about"].format(paid=_paid(story, words))
     size = f" ({words['story_numbers'].format(n=hardest)})" if hardest else ""
     charts = (
         line_chart(words["story_solved"] + size, solved, step, percent=True),
@@ -97,9 +98,15 @@ def told(story: Story | None, words: Words) -> str:
     )
     return (
         f"<h2>{escape(words['story_title'].format(run=story['run']))}</h2>"
-        f'<p class="lead">{escape(words["story_about"])}</p><div class="charts">{"".join(charts)}</div>'
+        f'<p class="lead">{escape(about)}</p><div class="charts">{"".join(charts)}</div>'
         f"{_table(story, words)}{_cost(story, words)}{_ahas(story, words)}"
     )
+
+
+def _paid(story: Story, words: Words) -> str:
+    """What was rewarded, each kind once; a reward of the user's own is not described."""
+    said = [words.get(f"story_paid.{name}") or words["story_paid.other"] for name in story.get("paid") or ["other"]]
+    return words["story_paid.and"].join(dict.fromkeys(said))
 
 
 def _table(story: Story, words: Words) -> str:

@@ -315,6 +315,11 @@ def test_training_cold_start_and_recipe_come_from_what_the_stages_recorded(prist
             "rewarded for a right equation and for the format (one thought, then one answer) and for `brevity`, and no",
             "奖励正确的算式、规范的格式(先思考,再给一个答案)、`brevity`,强化学习",
         ),
+        (
+            ["equation_reward", "truth_reward"],
+            "rewarded for a right equation and for calculations that are true, and no",
+            "奖励正确的算式、正确无误的计算,强化学习",
+        ),
         (["x.py:`<script>`"], "after the model of DeepSeek-R1.", "训练方法是 GRPO。"),
     ],
 )

@@ -226,6 +226,25 @@ def test_the_shipped_story_is_whole_and_its_replay_is_judged_as_recorded() -> No
         assert html.count("<svg") == 3 and f"{story['models'][-1]['solve_rate']:.1%}" in html
 
 
+@pytest.mark.parametrize(
+    ("paid", "english", "chinese"),
+    [
+        (
+            ["equation_reward", "truth_reward"],
+            "Then right answers were rewarded and false calculations cost it",
+            "算错要扣分",
+        ),
+        (["brevity", "other"], "Then what it wrote was rewarded, and nothing else", "然后按它写的内容给予奖励，此外"),
+        (None, "Then what it wrote was rewarded, and nothing else", "然后按它写的内容给予奖励，此外"),
+    ],
+)
+def test_the_story_says_what_was_rewarded(paid: list[str] | None, english: str, chinese: str) -> None:
+    story = shipped_story()
+    assert story is not None
+    story = {name: value for name, value in story.items() if name != "paid"} | ({"paid": paid} if paid else {})
+    assert english in told(story, EN) and chinese in told(story, ZH)
+
+
 def test_the_shipped_story_tells_the_published_measurements_of_the_shipped_model() -> None:
     story = shipped_story()
     assert story is not None
@@ -239,6 +258,8 @@ def test_the_shipped_story_tells_the_published_measurements_of_the_shipped_model
         ahas = published[names[one["label"]]]["ahas"]
         assert (one["said"], one["true"], one["completions"]) == (ahas["n"], ahas["solved"], ahas["completions"])
     logged = [json.loads(line) for line in (RESULTS / "grpo.jsonl").read_text(encoding="utf-8").splitlines()]
+    recipe = json.loads((RESULTS / "grpo.manifest.json").read_text(encoding="utf-8"))["settings"]
+    assert story["paid"] == recipe["rewards"]["functions"]
     assert story["rewards"] == [[one["step"], round(one["reward"], 4)] for one in logged if "reward" in one]
 
 
@@ -283,7 +304,7 @@ def test_a_run_that_logged_no_puzzles_has_nothing_to_replay_step_by_step(tmp_pat
     run = TOY["write_run"](tmp_path / "toy", weights=False)
     assert written(run / "model") is None and written(tmp_path) is None
     story = collect(run)
-    assert story is not None and story["written"] is None and story["replay"]
+    assert story is not None and story["written"] is None and story["replay"] and isinstance(story["paid"], list)
 
 
 def test_without_a_run_there_is_no_story(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def options(settings: Settings, section: str = "") -> str:
 def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Path) -> None:
     out, results, shipped = tmp_path / "tiny", tmp_path / "results", tmp_path / "shipped"
     sizes = {"COLD": options(COLD, "cold_start."), "GRPO": options(GRPO), "ASK": "--n 2 --samples 2 --room 8"}
-    sizes |= {"ROWS": "200", "PYTHON": sys.executable}
+    sizes |= {"ROWS": "200", "PYTHON": sys.executable, "SWEEP": "rate-1.2e-4 rate-6e-5"}
     places = {"OUT": out, "RESULTS": results, "SHIP": shipped}
     command = ["make", "-f", "benchmarks/tiny.mk", *(f"{name}={value}" for name, value in (sizes | places).items())]
     for goal in ("arms", "small", "record"):
@@ -53,7 +53,7 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
         assert settings["grpo"]["loss_type"] == ("grpo" if name.endswith("mean") else "dr_grpo")
     summary = json.loads((results / "summary.json").read_text())
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
-    assert "against_cold" in summary["grpo"]
+    assert {"against_cold", "against_longer"} <= set(summary["grpo"]) and "against_plain" in summary["plain-grpo"]
     sweep = json.loads((results / "sweep.json").read_text())
     rates = {"rate-1.2e-4": 1.2e-4, "rate-6e-5": 6e-5}
     assert set(sweep) == {"cold", *rates}
@@ -61,6 +61,8 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
     assert sweep[chosen]["greedy"]["4 numbers"]["solved"] == max(
         sweep[name]["greedy"]["4 numbers"]["solved"] for name in rates
     )
+    kept = {path.name.split(".", 1)[1].removesuffix(".jsonl") for path in results.glob("sweep.*.jsonl")}
+    assert kept == rates.keys() - {chosen}  # that one is kept as GRPO's
     for name in ("grpo", "plain-grpo"):
         settings = json.loads((results / f"{name}.manifest.json").read_text())["settings"]
         assert settings["grpo"]["learning_rate"] == rates[chosen]

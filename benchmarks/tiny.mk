@@ -3,7 +3,8 @@
 #
 #   make -f benchmarks/tiny.mk shipped               cold start, GRPO, and answers of both to the same `test` puzzles
 #   make -f benchmarks/tiny.mk arms                  also: no reflective words, and as many minutes of cold start again
-#   make -f benchmarks/tiny.mk small                 on two CPU cores in 50 minutes, from `cold`: what keeps calculations true
+#   make -f benchmarks/tiny.mk small -j2             on two CPU cores in 45 minutes, from `cold`: rewards, loss types and
+#                                                    temperatures, each by what it solves of `validation` afterwards
 #   make -f benchmarks/tiny.mk record                small files of all this to RESULTS, the model to SHIP: those of
 #                                                    the repository with RESULTS=benchmarks/results/tiny SHIP=train/tiny
 #
@@ -88,13 +89,25 @@ endif
 $(OUT)/answers/%.jsonl.gz: $(OUT)/%/$(DONE)
 	$(or $(GPU),$(FIRST)) $(PYTHON) benchmarks/tiny_answers.py --out $(OUT)/answers $(ASK) $*=$(OUT)/$*
 
-# Two rewards by two ways of weighing tokens, at a size that a CPU can do: 16 groups of 8 completions, 256 tokens.
+# Two rewards, two ways of weighing tokens, three temperatures at a size that a CPU can do: 16 groups of 8, 256 tokens.
 ANSWER := --set rewards.functions=[equation_reward] --set grpo.reward_weights=null
-SMALL_answer := --set grpo.loss_type=dr_grpo $(ANSWER)
+SMALL_answer := $(ANSWER)
 SMALL_answer-mean := --set grpo.loss_type=grpo $(ANSWER)
-SMALL_truth := --set grpo.loss_type=dr_grpo
+SMALL_truth :=
 SMALL_truth-mean := --set grpo.loss_type=grpo
-small: $(patsubst %,$(OUT)/small/%/$(DONE),answer answer-mean truth truth-mean)
+SMALL_truth-cooler := --set grpo.temperature=0.7
+SMALL_truth-hotter := --set grpo.temperature=1.3
+SMALL := answer answer-mean truth truth-mean truth-cooler truth-hotter
+small: $(patsubst %,$(OUT)/small/answers/%.jsonl.gz,cold $(SMALL))
+	$(PYTHON) benchmarks/tiny_report.py $(OUT)/small/answers --ahas 0 --out $(OUT)/small.json
+
+ASK_SMALL = OMP_NUM_THREADS=1 $(PYTHON) benchmarks/tiny_answers.py --split validation --sets greedy --n 500 --room 1024 \
+	--batch 64 --out $(OUT)/small/answers $(ASK)
+$(OUT)/small/answers/%.jsonl.gz: $(OUT)/small/%/$(DONE)
+	$(ASK_SMALL) $*=$(OUT)/small/$*
+
+$(OUT)/small/answers/cold.jsonl.gz: $(OUT)/cold/$(DONE)
+	$(ASK_SMALL) cold=$(OUT)/cold
 
 $(OUT)/small/dataset/$(DONE):
 	$(R1) build-dataset --rows 3000 --numbers 4 --out $(OUT)/small/dataset
@@ -102,5 +115,5 @@ $(OUT)/small/dataset/$(DONE):
 $(OUT)/small/%/$(DONE): $(OUT)/small/dataset/$(DONE) $(OUT)/cold/$(DONE)
 	OMP_NUM_THREADS=1 $(R1) train tiny-grpo --dataset $(OUT)/small/dataset --out $(OUT)/small/$* --set base=$(OUT)/cold \
 		--set curriculum=null --set grpo.per_device_train_batch_size=64 --set grpo.gradient_accumulation_steps=2 \
-		--set grpo.num_generations=8 --set grpo.max_completion_length=256 --set grpo.max_steps=24 --set grpo.save_steps=24 \
+		--set grpo.num_generations=8 --set grpo.max_completion_length=256 --set grpo.max_steps=12 --set grpo.save_steps=12 \
 		--set grpo.learning_rate=1.2e-4 --set grpo.lr_scheduler_type=constant_with_warmup $(GRPO) $(SMALL_$*)

@@ -56,7 +56,7 @@ def small_files(experiment: Path) -> Iterator[tuple[Path, str]]:
             for name, kind in wanted.items():
                 if (folder / "metrics.jsonl").is_file() and (folder / name).is_file():
                     yield folder / name, f"{several}.{folder.name}.{kind}"
-    for report in ("summary.json", "sweep.json", "rollouts.json"):
+    for report in ("summary.json", "sweep.json", "small.json", "rollouts.json"):
         if (experiment / report).is_file():
             yield experiment / report, report
 

@@ -4,7 +4,7 @@
     python benchmarks/tiny_report.py SWEEP --ahas 0 --out sweep.json --best chosen
 
 Nothing is typed by hand: docs, cards and READMEs quote this file. Paired differences are to the model named ``cold``,
-to ``longer``, which had GRPO's minutes of cold start instead, and of each model that is called NAME-grpo to NAME.
+to ``longer``, which had GRPO's minutes of cold start instead, and of each model that is called NAME-VARIANT to NAME.
 ``--best`` names the model other than ``cold`` that solves most puzzles of four numbers greedily.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
     models = {path.name.removesuffix(".jsonl.gz"): list(read(path)) for path in sorted(options.answers.glob("*.gz"))}
     report = {label: described(rows, options.ahas) for label, rows in models.items()}
     for label, rows in models.items():
-        for base in sorted({BASE, "longer", label.removesuffix("-grpo")} & models.keys() - {label}):
+        for base in sorted({BASE, "longer", label.partition("-")[0]} & models.keys() - {label}):
             if label != BASE:
                 report[label][f"against_{base}"] = compared(models[base], rows)
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

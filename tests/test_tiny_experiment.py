@@ -46,11 +46,18 @@ def test_the_experiment_runs_from_random_weights_to_a_model_to_ship(tmp_path: Pa
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert {path.name for path in results.iterdir()} >= {"summary.json", "sweep.json", "grpo.jsonl", "plain-grpo.jsonl"}
     weights = {"answer": None, "answer-mean": None, "truth": [1.0, 2.5], "truth-mean": [1.0, 2.5]}
+    weights |= {"truth-cooler": [1.0, 2.5], "truth-hotter": [1.0, 2.5]}
     for name, expected in weights.items():
         assert (results / f"small.{name}.jsonl").is_file()
         settings = manifest.read(out / "small" / name).settings
         assert settings["grpo"].get("reward_weights") == expected
         assert settings["grpo"]["loss_type"] == ("grpo" if name.endswith("mean") else "dr_grpo")
+    heats = [
+        manifest.read(out / "small" / f"truth{name}").settings["grpo"]["temperature"]
+        for name in ("-cooler", "", "-hotter")
+    ]
+    assert heats == [0.7, 1.0, 1.3]
+    assert set(json.loads((results / "small.json").read_text())) == {"cold", *weights}
     summary = json.loads((results / "summary.json").read_text())
     assert set(summary) == {"cold", "grpo", "longer", "plain", "plain-grpo"}
     assert {"against_cold", "against_longer"} <= set(summary["grpo"]) and "against_plain" in summary["plain-grpo"]

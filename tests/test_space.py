@@ -117,10 +117,15 @@ def picture(page: Page, tmp_path: Path, name: str) -> None:
 def test_a_typed_puzzle_is_thought_about_in_view_and_judged_right(page: Page) -> None:
     first = page.input_value("#numbers input")
     assert split_of([int(number) for number in first.split()]) == "test"
-    record_lengths(page)
-    solve(page, "55 36 7 19", "65")
-    lengths = [length for length in page.evaluate("window.lengths") if length]
-    assert len(set(lengths)) >= 2 and lengths[0] < lengths[-1]
+    for _ in range(5):  # the toy may have written everything before the page first looks
+        clear(page)
+        record_lengths(page)
+        solve(page, "55 36 7 19", "65")
+        lengths = [length for length in page.evaluate("window.lengths") if length]
+        if lengths and lengths[0] < lengths[-1]:
+            break
+    else:
+        pytest.fail("the thought never grew in view")
     expect(page.locator(".verdict.right")).to_contain_text("55 + 36 − 7 − 19 = 65")
     expect(page.locator(".verdict.right")).to_contain_text("makes 65 with every number used once")
     expect(page.locator("#meter")).to_contain_text(re.compile(r"\d+ tokens · \d+\.\d s · \d+ tokens/s"))

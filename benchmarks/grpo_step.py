@@ -98,6 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "grpo_step")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--stock", action="store_true", help="TRL's own trainer; the article's layouts have it anyway")
     options = parser.parse_args()
     if options.steps is None:
         options.steps = 1 if options.command == "qlora" else 2
@@ -184,6 +185,7 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
         "random_tokens": options.command == "update" or (options.toy and options.command == "step"),
         "memory_gib": 24 if options.command == "qlora" else None,
         "profile": options.profile,
+        "stock": options.stock or options.layout.startswith("article"),
         "recipe": str(scratch / "recipe.yaml"),
         "scratch": str(scratch / "run"),
         "out": str(result),
@@ -227,7 +229,8 @@ def recipe_of(options: argparse.Namespace, micro_batch: int) -> Recipe:
     if options.toy:
         return replace(recipe, grpo=grpo | {"use_vllm": False, "vllm_enable_sleep_mode": False})
     if layout.vllm != "none":
-        grpo |= {"generation_kwargs": {"ignore_eos": True}, "vllm_max_model_length": 1536}
+        asked = {**grpo.get("generation_kwargs", {}), "ignore_eos": True}
+        grpo |= {"generation_kwargs": asked, "vllm_max_model_length": 1536}
     if layout.vllm == "server":
         grpo |= {"vllm_server_base_url": f"http://127.0.0.1:{PORT}", "vllm_server_timeout": options.budget}
     return replace(recipe, grpo=grpo)

@@ -34,6 +34,7 @@ from countdown_r1.train.adapters import load_trainable, lora_config
 from countdown_r1.train.grpo import grpo_config, rollout_with
 from countdown_r1.train.recipe import Recipe, load_recipe
 from countdown_r1.train.sharding import check_sharded
+from countdown_r1.train.trainer import Trainer, compile_layers
 
 PROFILED = 3  # micro-batches that --profile looks at
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the vendor's data sheets
@@ -69,7 +70,9 @@ def train(job: dict[str, Any]) -> None:
     clock = Clock(job, recipe, config, model)
     random_tokens = random_rollout(config.max_completion_length or 256, model.config.vocab_size)
     rollout = random_tokens if job["random_tokens"] else clock.timed(rollout_with(tokenizer, config), "generate")
-    trainer = GRPOTrainer(
+    if recipe.launch.compile:
+        compile_layers(model)
+    trainer = (GRPOTrainer if job["stock"] else Trainer)(
         model=model,
         reward_funcs=checksum_reward,  # pyright: ignore[reportArgumentType]
         args=config,
@@ -218,6 +221,7 @@ class Clock(TrainerCallback):
             "micro_batch": self.config.per_device_train_batch_size,
             "accumulation": self.config.gradient_accumulation_steps,
             "sharding": self.recipe.launch.sharding,
+            "compile": self.recipe.launch.compile,
             "beta": self.config.beta,
             "activation_checkpointing": bool(self.config.gradient_checkpointing),
             "parameters": self.parameters,

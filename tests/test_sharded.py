@@ -67,13 +67,13 @@ def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.Temp
     assert EXTRA.is_dir(), "make test installs DeepSpeed and PEFT there"
     folder = tmp_path_factory.mktemp("sharded")
     grpo = dict(toy_recipe.grpo or {}, max_steps=STEPS, save_steps=STEPS, beta=0.05, learning_rate=1e-3)
-    for name in ("none", "zero2", "zero3", "fsdp2"):
+    for name in ("none", "zero1", "zero2", "zero3", "fsdp2"):
         recipe = replace(toy_recipe, name=name, grpo=grpo, launch=Launch("accelerate", 1, 2, sharding=name))
         path = folder / f"{name}.yaml"
         path.write_text(recipe_text(recipe))
         program = ["-m", "countdown_r1.train"] if name == "none" else [str(HERE / "sharded_cpu.py")]
         run([*TORCHRUN, *program, str(path), "--dataset", str(toy_dataset), "--out", str(folder / name)])
-    return {name: folder / name for name in ("none", "zero2", "zero3", "fsdp2")}
+    return {name: folder / name for name in ("none", "zero1", "zero2", "zero3", "fsdp2")}
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "reward" in line]
 
 
-@pytest.mark.parametrize("sharding", ["zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize("sharding", ["zero1", "zero2", "zero3", "fsdp2"])
 def test_losses_and_gradients_equal_those_of_whole_copies(trained: dict[str, Path], sharding: str) -> None:
     ours, whole = logged(trained[sharding]), logged(trained["none"])
     assert len(ours) == len(whole) == STEPS
@@ -91,7 +91,7 @@ def test_losses_and_gradients_equal_those_of_whole_copies(trained: dict[str, Pat
             assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-6), name
 
 
-@pytest.mark.parametrize("sharding", ["zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize("sharding", ["zero1", "zero2", "zero3", "fsdp2"])
 def test_the_weights_are_whole_and_the_same(trained: dict[str, Path], sharding: str) -> None:
     for part in ("", f"checkpoint-{STEPS}"):
         ours, whole = (load_file(trained[name] / part / "model.safetensors") for name in (sharding, "none"))

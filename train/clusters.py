@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import InputError
 
 LAUNCHERS = ("local", "accelerate", "slurm", "kubernetes", "hf-jobs")
-SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
+SHARDINGS = ("none", "zero1", "zero2", "zero3", "fsdp2")
 VLLM = ("none", "auto", "colocate", "server")
 
 
@@ -16,7 +16,8 @@ class Launch:
     """Who starts the processes, how many, and how they share the work.
 
     ``local`` is this process alone; ``accelerate`` starts one process per GPU of this machine; the others submit to
-    a cluster. ``sharding`` spreads weights and optimizer over the processes (DeepSpeed ZeRO or FSDP2). ``vllm``
+    a cluster. ``sharding`` spreads weights and optimizer over the processes (DeepSpeed ZeRO or FSDP2); ``compile``
+    fuses the operations inside each layer, which costs a minute at the start and saves time and memory. ``vllm``
     says where completions are written: ``auto`` lets memory decide between every training GPU (``colocate``) and
     GPUs of their own (``server``). With ``completions_per_update`` the accumulation steps follow from the number of
     processes. ``gpu_gib`` is the memory of one GPU where the run will be, when that is not this machine.
@@ -29,6 +30,7 @@ class Launch:
     nodes: int = 1
     gpus_per_node: int = 1
     sharding: str = "none"
+    compile: bool = False
     vllm: str = "none"
     completions_per_update: int | None = None
     gpu_gib: float | None = None

@@ -1,4 +1,4 @@
-"""GRPO with TRL's own GRPOTrainer: DeepSeekMath's group-relative policy optimisation (arXiv 2402.03300).
+"""GRPO with TRL's GRPOTrainer: DeepSeekMath's group-relative policy optimisation (arXiv 2402.03300).
 
 Prompts are rendered to strings first, so that the pre-filled ``<think>`` reaches the model as it is.
 """
@@ -21,7 +21,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProgressCallback, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 from trl.trainer.grpo_config import GRPOConfig
-from trl.trainer.grpo_trainer import GRPOTrainer
 
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
@@ -38,6 +37,7 @@ from .safeguards import Sanity
 from .sharding import check_sharded, plain_cpu, sharding_values
 from .stopping import StopRequest
 from .timeline import TIMELINE_FILE, Timeline
+from .trainer import Trainer, compile_layers
 from .watchdog import Watchdog
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
@@ -111,7 +111,7 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     validation: Sequence[Mapping[str, Any]] = (),
     callbacks: Sequence[TrainerCallback] = (),
     began: float | None = None,
-) -> GRPOTrainer:
+) -> Trainer:
     """Train ``model`` on ``rows``; checkpoints, metrics and samples go to ``folder``.
 
     With ``evaluate.patience`` it stops early by the ``validation`` rows (``patience.py``). Goes on from the last
@@ -129,7 +129,9 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     functions[0] = recorded(functions[0], folder / "completion_samples", timeline)
     functions[1:] = [timed(function, timeline) for function in functions[1:]]
     stop = StopRequest(folder, generation_steps(config))
-    trainer = GRPOTrainer(
+    if recipe.launch.compile:
+        compile_layers(model)
+    trainer = Trainer(
         model=model,
         reward_funcs=functions,  # pyright: ignore[reportArgumentType]
         args=config,
@@ -183,7 +185,7 @@ def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Call
     length = config.max_completion_length or DEFAULT_LENGTH
     decoders: list[Decoder] = []
 
-    def rollout(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
+    def rollout(prompts: list[str], trainer: Trainer) -> dict[str, Any]:
         prompt_ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
         model: Any = trainer.accelerator.unwrap_model(trainer.model)
         ends = stop_ids(model.generation_config, tokenizer)

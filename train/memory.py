@@ -111,6 +111,7 @@ def _states(recipe: Recipe, shape: Shape, processes: int) -> dict[str, float]:
     n, share = shape.parameters / GIB, 1 / processes
     per_parameter = {
         "none": (6, 4, 8),
+        "zero1": (2, 2 + 4 * share, 12 * share),
         "zero2": (2, 2 * share + 2, 12 * share),
         "zero3": (2 * share, 2 * share, 12 * share),
         "fsdp2": (4 * share, 4 * share, 8 * share),

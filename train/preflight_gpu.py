@@ -28,6 +28,8 @@ def machine_findings(recipe: Recipe, layout: Layout) -> Iterator[Finding]:
         yield False, f"section 'launch': {launch.gpus_per_node} GPUs are asked for, {found} found: lower gpus_per_node"
     if here and not found and launch.sharding != "none":
         yield False, f"section 'launch': sharding '{launch.sharding}' needs GPUs, none is found here"
+    if here and launch.compile and not (shutil.which("cc") or shutil.which("gcc")):
+        yield False, "section 'launch': compile needs a C compiler, none is found: install gcc, or set compile=false"
     for module, extra in _needed(recipe, layout):
         if here and importlib.util.find_spec(module) is None:
             yield False, f"{module} is not installed: pip install 'countdown-r1[{extra}]'"
@@ -61,7 +63,7 @@ def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
         ways.append("grpo.gradient_checkpointing=true")
     if needed.parts["activations"] > 4 and whole(recipe, "per_device_train_batch_size", 8) > 1:
         ways.append("a smaller grpo.per_device_train_batch_size (completions_per_update keeps the update)")
-    if recipe.launch.sharding in ("none", "zero2") and layout.processes > 1 and recipe.lora is None:
+    if recipe.launch.sharding in ("none", "zero1", "zero2") and layout.processes > 1 and recipe.lora is None:
         ways.append("launch.sharding=zero3")
     if layout.vllm == "colocate" and recipe.launch.gpus > 1:
         ways.append("launch.vllm=server")

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import InputError, TrainingError
 
-SHARDED = {"zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
+SHARDED = {"zero1": "DEEPSPEED", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "fsdp2": "FSDP"}
 
 
 def sharding_values(sharding: str) -> dict[str, Any]:
@@ -30,7 +30,8 @@ def sharding_values(sharding: str) -> dict[str, Any]:
 
 
 def _zero(stage: int) -> dict[str, Any]:
-    zero = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+    # Stage 1 reduces gradients once an update; the others after every micro-batch, which pays to overlap.
+    zero = {"stage": stage, "overlap_comm": stage > 1, "contiguous_gradients": stage > 1}
     if stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
     return {

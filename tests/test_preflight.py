@@ -165,3 +165,10 @@ def test_the_hub_is_asked_whether_the_run_may_be_published(tmp_path: Path) -> No
         done = subprocess.run([*command, namespace], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         assert said in done.stdout
+
+
+def test_compiled_layers_need_a_compiler_here_and_none_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("demo", ["launch.compile=true"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "compile needs a C compiler, none is found: install gcc, or set compile=false" in problems(recipe)
+    assert inspect(load_recipe("demo", ["launch.compile=true", "launch.launcher=kubernetes"])).ok

@@ -12,6 +12,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from countdown_r1.errors import InputError
 from countdown_r1.train.grpo import grpo_config, rows_needed
+from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import (
     ColdStart,
     Launch,
@@ -57,7 +58,7 @@ def test_every_shipped_recipe_parses_and_its_grpo_section_builds_trls_config(nam
     assert recipe.name == name
     assert load_recipe(f"{name}.yaml") == recipe
     assert recipe.grpo is not None or recipe.cold_start is not None
-    config = grpo_config(recipe, tmp_path / "model")
+    config = grpo_config(placed(recipe, choose(recipe)), tmp_path / "model")
     assert isinstance(config, GRPOConfig)
     assert config.output_dir == str(tmp_path / "model")
     for key, value in (recipe.grpo or {}).items():

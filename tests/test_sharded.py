@@ -67,6 +67,7 @@ def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.Temp
     assert EXTRA.is_dir(), "make test installs DeepSpeed and PEFT there"
     folder = tmp_path_factory.mktemp("sharded")
     grpo = dict(toy_recipe.grpo or {}, max_steps=STEPS, save_steps=STEPS, beta=0.05, learning_rate=1e-3)
+    grpo |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
     for name in ("none", "zero1", "zero2", "zero3", "fsdp2"):
         recipe = replace(toy_recipe, name=name, grpo=grpo, launch=Launch("accelerate", 1, 2, sharding=name))
         path = folder / f"{name}.yaml"
@@ -140,7 +141,13 @@ SMALL = [
     "launch.launcher=local",
     "launch.sharding=none",
 ]
-SMALL += ["launch.gpus_per_node=1", "launch.vllm=none", "launch.completions_per_update=null", "grpo.save_steps=1"]
+SMALL += [
+    "grpo.gradient_accumulation_steps=4",
+    "launch.gpus_per_node=1",
+    "launch.vllm=none",
+    "launch.completions_per_update=null",
+    "grpo.save_steps=1",
+]
 
 
 def test_the_qlora_recipe_trains_adapters_of_4_bit_weights_and_leaves_a_whole_model(

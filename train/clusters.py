@@ -30,8 +30,8 @@ class Launch:
     nodes: int = 1
     gpus_per_node: int = 1
     sharding: str = "none"
-    compile: bool = False
     vllm: str = "none"
+    compile: bool = False
     completions_per_update: int | None = None
     gpu_gib: float | None = None
     stall_seconds: int = 75

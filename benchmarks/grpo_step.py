@@ -19,7 +19,9 @@ recipe, ``--steps`` the measured steps after one that warms up (0 measures that 
 enough for a CPU (random tokens stand in for vLLM). The model is written to ``--model`` (6 GB, seconds on a GPU) when
 it is not there. One GPU runs the same sharding as several, so that scaling compares the same arithmetic; two commands
 of one GPU each run side by side when ``CUDA_VISIBLE_DEVICES`` names another one for each. ``--profile`` writes
-OUT/NAME.profile.txt: what three micro-batches of the last step spend their time on.
+OUT/NAME.profile.txt: what three micro-batches of the last step spend their time on. ``update --spread`` draws each
+completion's length between an eighth and all of 1,024 tokens, more like those of a model that learns; with and without
+``--stock`` that shows what leaving out the padding saves.
 Starting vLLM takes a minute or more: with little time, begin with ``update``.
 """
 
@@ -98,6 +100,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "grpo_step")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--spread", action="store_true")
     parser.add_argument("--stock", action="store_true", help="TRL's own trainer; the article's layouts have it anyway")
     options = parser.parse_args()
     if options.steps is None:
@@ -185,6 +188,7 @@ def measure(options: argparse.Namespace, name: str, micro_batch: int) -> str:
         "random_tokens": options.command == "update" or (options.toy and options.command == "step"),
         "memory_gib": 24 if options.command == "qlora" else None,
         "profile": options.profile,
+        "spread": options.spread,
         "stock": options.stock or options.layout.startswith("article"),
         "recipe": str(scratch / "recipe.yaml"),
         "scratch": str(scratch / "run"),

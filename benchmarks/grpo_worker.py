@@ -68,7 +68,7 @@ def train(job: dict[str, Any]) -> None:
     config = grpo_config(recipe, Path(job["scratch"]))
     model, _ = load_trainable(recipe, recipe.base)
     clock = Clock(job, recipe, config, model)
-    random_tokens = random_rollout(config.max_completion_length or 256, model.config.vocab_size)
+    random_tokens = random_rollout(config.max_completion_length or 256, model.config.vocab_size, job["spread"])
     rollout = random_tokens if job["random_tokens"] else clock.timed(rollout_with(tokenizer, config), "generate")
     if recipe.launch.compile:
         compile_layers(model)
@@ -101,13 +101,19 @@ def prompts(tokenizer: PreTrainedTokenizerBase, rows: int) -> Dataset:
     return Dataset.from_list([{"prompt": prompt_text(tokenizer, template, puzzle)} for puzzle in found])
 
 
-def random_rollout(length: int, vocabulary: int) -> Callable[..., dict[str, Any]]:
-    """Completions of random tokens, ``length`` of each: the update alone is timed, or there is no vLLM here."""
+def random_rollout(length: int, vocabulary: int, spread: bool) -> Callable[..., dict[str, Any]]:
+    """Completions of random tokens: the update alone is timed, or there is no vLLM here.
+
+    Each is of ``length`` tokens, or, ``spread``, of an eighth of that up to all of it, drawn evenly.
+    """
+    generator = torch.Generator().manual_seed(0)
 
     def rollout(texts: Sequence[str], trainer: GRPOTrainer) -> dict[str, Any]:
         tokenizer: Any = trainer.processing_class
         ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        drawn = torch.randint(8, vocabulary, (len(texts), length)).tolist()
+        lowest = length // 8 if spread else length
+        lengths = torch.randint(lowest, length + 1, (len(texts),), generator=generator).tolist()
+        drawn = [torch.randint(8, vocabulary, (each,), generator=generator).tolist() for each in lengths]
         return {"prompt_ids": ids, "completion_ids": drawn, "logprobs": None}
 
     return rollout
@@ -128,7 +134,8 @@ class Clock(TrainerCallback):
         self.parameters = sum(getattr(p, "ds_numel", 0) for p in model.parameters()) or model.num_parameters()
         self.parts: defaultdict[str, float] = defaultdict(float)
         self.steps: list[dict[str, float]] = []
-        self.tokens = self.rows = 0
+        self.tokens: Any = 0
+        self.rows = 0
         self.began, self.until_first = 0.0, 0.0
         self.used_peak = 0
         self.profiler: torch.profiler.profile | None = None
@@ -150,7 +157,7 @@ class Clock(TrainerCallback):
                 _now()
                 self.profiler = torch.profiler.profile()
                 self.profiler.start()
-            self.tokens += inputs["prompt_ids"].numel() + inputs["completion_ids"].numel()
+            self.tokens += inputs["prompt_mask"].sum() + inputs["completion_mask"].sum()  # no waiting for the GPU here
             self.rows += len(inputs["prompt_ids"])
             return count(model, inputs)
 
@@ -175,7 +182,7 @@ class Clock(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.parts.clear()
-        self.tokens = self.rows = 0
+        self.tokens, self.rows = 0, 0
         self.began = _now()
         self.until_first = self.until_first or time.time() - self.job["began"]
 
@@ -212,7 +219,8 @@ class Clock(TrainerCallback):
         """Everything measured so far; the first step warms up and is left out of the medians."""
         measured = self.steps[1:] or self.steps
         median = {name: sorted(step[name] for step in measured)[len(measured) // 2] for name in measured[0]}
-        tokens, gpu_seconds = self.tokens * world, median["update"] * world
+        own = int(self.tokens)
+        tokens, gpu_seconds = own * world, median["update"] * world
         return {
             "job": {
                 name: value for name, value in self.job.items() if name not in ("out", "scratch", "recipe", "began")
@@ -230,7 +238,7 @@ class Clock(TrainerCallback):
             "steps": self.steps,
             "model_flops_utilisation": None
             if self.recipe.lora
-            else _utilisation(self.model, tokens, self.tokens // self.rows, gpu_seconds),
+            else _utilisation(self.model, tokens, own // self.rows, gpu_seconds),
             "seconds_until_first_step": round(self.until_first, 1),
             **_machine(self.used_peak),
         }

@@ -22,7 +22,7 @@ from countdown_r1.train import layout, preflight_gpu
 from countdown_r1.train.clusters import Cost, Launch
 from countdown_r1.train.cost import cost_of, sessions
 from countdown_r1.train.forecast import forecast
-from countdown_r1.train.layout import choose, placed
+from countdown_r1.train.layout import SLEEPING_GIB, choose, placed
 from countdown_r1.train.memory import Shape, estimate
 from countdown_r1.train.preflight import inspect
 from countdown_r1.train.preflight_gpu import memory_findings
@@ -30,6 +30,7 @@ from countdown_r1.train.recipe import Recipe, load_recipe
 from countdown_r1.train.rewards import format_reward
 from countdown_r1.train.shaped_rewards import language_reward
 
+MEASURED = Path(__file__).parents[1] / "benchmarks" / "results" / "grpo_step"
 QWEN_3B = Shape(3_085_938_688, 36, 2048, 11008, 256, 151_936)
 QWEN_7B = Shape(7_615_616_512, 28, 3584, 18944, 512, 152_064)
 
@@ -214,6 +215,29 @@ def test_zero_spreads_what_whole_copies_hold() -> None:
     assert states["none"] == pytest.approx(18 * 3.0859 / 1.0737, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("result", "name", "changes", "processes"),
+    [
+        ("step-ours-2gpu-mb4", "qwen2.5-3b-fast", [], 2),
+        ("step-ours-1gpu-mb2", "qwen2.5-3b-fast", ["grpo.per_device_train_batch_size=2"], 1),
+        ("step-article-best-2gpu-mb16", "qwen2.5-3b-en", ["grpo.per_device_train_batch_size=16"], 1),
+        ("step-article-2gpu-mb1", "qwen2.5-3b-en", ["grpo.per_device_train_batch_size=1"], 1),
+    ],
+)
+def test_the_memory_estimate_is_near_what_gpus_used(result: str, name: str, changes: list[str], processes: int) -> None:
+    used = json.loads((MEASURED / f"{result}.json").read_text())["gib"]["used_peak"]
+    assert 0.8 * used < estimate(load_recipe(name, changes), QWEN_3B, processes).training + SLEEPING_GIB < 1.1 * used
+
+
+def test_without_vllm_the_keys_of_the_completions_count() -> None:
+    qlora = load_recipe("qwen2.5-3b-qlora")
+    needed, few = (estimate(r, QWEN_3B, 1) for r in (qlora, load_recipe(qlora.name, ["grpo.max_completion_length=16"])))
+    gib = json.loads((MEASURED / "qlora-1gpu-mb2.json").read_text())["gib"]
+    assert gib["allocated_peak"] < needed.training < 24
+    assert needed.training - few.training > 3
+    assert "sampling" in needed.to_text()
+
+
 EVENTS = [
     {"event": "start", "time": 0.0, "gpus": 4},
     {"event": "step", "time": 1800.0, "step": 1, "generate": 600.0, "reward": 60.0, "update": 900.0},
@@ -231,6 +255,16 @@ def test_the_cost_counts_all_sessions_and_compares_elastic_with_reserved() -> No
     assert cost["stages"]["generation"] == {"gpu_hours": pytest.approx(1.3333), "total": 4.0}
     assert sum(stage["total"] for stage in cost["stages"].values()) == pytest.approx(12.0)
     assert (cost["tokens"], cost["energy_kwh"]) == (5000, 2.0)
+
+
+def test_gpus_of_a_vllm_server_are_paid_for_and_busy_while_it_writes() -> None:
+    """Three train, one writes: 3/4 of the held GPUs wait for completions, and one for updates."""
+    events = [{**event, "gpus": 3, "server_gpus": 1} if event["event"] == "start" else event for event in EVENTS]
+    cost = cost_of(Cost(12.0, "USD", "4x"), sessions(events))
+    assert (cost["processes"], cost["server_gpus"]) == (3, 1)
+    assert cost["gpu_hours"] == {"allocated": 4.0, "busy": pytest.approx((1200 * 1 + 1800 * 3) / 3600, abs=1e-4)}
+    assert (cost["elastic_gpu_hours"], cost["reserved_gpu_hours"]) == (4.0, 10.0)
+    assert cost["stages"]["generation"] == {"gpu_hours": pytest.approx(1.3333), "total": 4.0}
 
 
 def test_a_run_without_events_costs_nothing() -> None:

@@ -99,7 +99,7 @@ def test_the_last_node_serves_while_the_first_trains(
     said, _ = begun.communicate(timeout=300)
     assert begun.returncode == 0, said
     assert manifest.read(tmp_path / "model").results["world_size"] == 1
-    told, node = Path(cluster["STAND_IN_NOTES"]).read_text().splitlines()
+    told, node, _ = Path(cluster["STAND_IN_NOTES"]).read_text().splitlines()
     assert told.startswith("serve ") and "--weight-transfer-config" in told
     assert node == "n2"
     assert "http://n2:8000" in (tmp_path / "model" / "recipe.yaml").read_text()

@@ -1,7 +1,7 @@
 """What the vLLM role runs where there is no GPU: a server that is healthy until it is told otherwise.
 
-Installed by tests as an executable called ``vllm`` on the path. It notes its arguments in the file that
-``STAND_IN_NOTES`` names; ``POST /die`` ends it at once.
+Installed by tests as an executable called ``vllm`` on the path. It notes its arguments, its node
+and its GPUs in the file that ``STAND_IN_NOTES`` names; ``POST /die`` ends it at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Health(BaseHTTPRequestHandler):
 
 def main() -> None:
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    Path(os.environ["STAND_IN_NOTES"]).write_text(" ".join(sys.argv[1:]) + f"\n{os.environ.get('SLURMD_NODENAME')}\n")
+    notes = [" ".join(sys.argv[1:]), os.environ.get("SLURMD_NODENAME"), os.environ.get("CUDA_VISIBLE_DEVICES")]
+    Path(os.environ["STAND_IN_NOTES"]).write_text("\n".join(map(str, notes)) + "\n")
     HTTPServer(("0.0.0.0", port), Health).serve_forever()
 
 

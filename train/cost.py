@@ -18,11 +18,15 @@ STAGES = ("generation", "rewards", "update", "other")
 
 @dataclass
 class Session:
-    """One stretch of a run on its machines: seconds by stage; ``began`` and ``ended`` in seconds since 1970."""
+    """One stretch of a run on its machines: seconds by stage; ``began`` and ``ended`` in seconds since 1970.
+
+    ``gpus`` train, ``server_gpus`` write for them; without servers the former do both.
+    """
 
     began: float
     gpus: int
     ended: float
+    server_gpus: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES[:3], 0.0))
     tokens: float = 0.0
     joules: float | None = None
@@ -32,13 +36,23 @@ class Session:
         """Seconds that the machines were held."""
         return self.ended - self.began
 
+    @property
+    def all_gpus(self) -> int:
+        """GPUs that were held."""
+        return self.gpus + self.server_gpus
+
+    @property
+    def busy(self) -> float:
+        """GPU-seconds of generation, by those that write, and of updates, by those that train."""
+        return self.seconds["generation"] * (self.server_gpus or self.gpus) + self.seconds["update"] * self.gpus
+
 
 def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
     """The run's sessions; one that was killed ends with its last event."""
     found: list[Session] = []
     for event in events:
         if event["event"] == "start":
-            found.append(Session(event["time"], event["gpus"], event["time"]))
+            found.append(Session(event["time"], event["gpus"], event["time"], event.get("server_gpus", 0)))
             continue
         if not found:
             continue
@@ -54,25 +68,27 @@ def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
 def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
     """Every figure of ``cost.json``.
 
-    ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. Elastic pays for the sessions alone,
+    ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. The energy is that of the GPUs that train.
+    Elastic pays for the sessions alone,
     reserved for everything from the first start to the last end, pauses included.
     """
     held = sum(session.held for session in found)
-    allocated = sum(session.held * session.gpus for session in found)
-    by_stage = {name: sum(s.seconds[name] * s.gpus for s in found) for name in STAGES[:3]}
+    allocated = sum(session.held * session.all_gpus for session in found)
+    by_stage = {name: sum(s.seconds[name] * s.all_gpus for s in found) for name in STAGES[:3]}
     by_stage["other"] = max(0.0, allocated - sum(by_stage.values()))
-    reserved = (found[-1].ended - found[0].began) * max(session.gpus for session in found) if found else 0.0
+    reserved = (found[-1].ended - found[0].began) * max(session.all_gpus for session in found) if found else 0.0
     price = cost.price_per_hour * nodes
     per_gpu_second = price * held / 3600 / allocated if allocated else 0.0
     joules = [session.joules for session in found if session.joules is not None]
     return {
         "hardware": cost.hardware,
         "processes": max((session.gpus for session in found), default=0),
+        "server_gpus": max((session.server_gpus for session in found), default=0),
         "sessions": len(found),
         "hours": round(held / 3600, 4),
         "gpu_hours": {
             "allocated": round(allocated / 3600, 4),
-            "busy": round((by_stage["generation"] + by_stage["update"]) / 3600, 4),
+            "busy": round(sum(session.busy for session in found) / 3600, 4),
         },
         "stages": {
             name: {"gpu_hours": round(seconds / 3600, 4), "total": round(seconds * per_gpu_second, 4)}
@@ -105,7 +121,8 @@ def cost_table(run: Path) -> str:
     lines.append(f"{'all':<12} {values['gpu_hours']['allocated']:>10.4f} {values['total']:>12.4f}")
     lines.append(f"busy {values['gpu_hours']['busy']:.4f} GPU-hours, {values['tokens']:,} tokens")
     if values["energy_kwh"] is not None:
-        lines.append(f"energy {values['energy_kwh']:.4f} kWh")
+        training = " of the GPUs that train" if values.get("server_gpus") else ""
+        lines.append(f"energy {values['energy_kwh']:.4f} kWh{training}")
     lines.append(
         f"elastic {values['elastic_gpu_hours']:.4f} against reserved {values['reserved_gpu_hours']:.4f} GPU-hours: "
         f"{values['saved_by_elastic']:.1%} less, over {values['sessions']} session(s)"

@@ -125,7 +125,9 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     config = grpo_config(recipe, folder)
     check_rows(config, len(rows))
     functions = [load_reward(name) for name in recipe.rewards.functions]
-    timeline = Timeline(folder / TIMELINE_FILE, config.world_size, began or time.time())
+    held = recipe.launch.gpus if recipe.launch.vllm in ("server", "auto") else 0  # those that do not train write
+    servers = max(0, held - config.world_size)
+    timeline = Timeline(folder / TIMELINE_FILE, config.world_size, began or time.time(), servers)
     functions[0] = recorded(functions[0], folder / "completion_samples", timeline)
     functions[1:] = [timed(function, timeline) for function in functions[1:]]
     stop = StopRequest(folder, generation_steps(config))

@@ -19,7 +19,7 @@ from ..manifest import PARTIAL
 from .forecast import forecast
 from .layout import Layout, plan
 from .recipe import Recipe, recipe_text
-from .servers import serving
+from .servers import serving, visible_gpus
 from .stopping import RUNNING_FILE, STOP_FILE, forget_request
 
 if TYPE_CHECKING:
@@ -140,9 +140,8 @@ def process_command(layout: Layout, recipe: Path, dataset: str, out: Path, overw
 
 
 def _environment(start: Start) -> dict[str, str]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [str(place) for place in range(start.recipe.launch.gpus_per_node)]
-    kept = {"CUDA_VISIBLE_DEVICES": ",".join(gpus[: start.layout.per_node])} if start.layout.server_gpus else {}
+    training = {"CUDA_VISIBLE_DEVICES": ",".join(visible_gpus(start.layout.per_node))}
+    kept = training if start.layout.server_gpus else {}
     return os.environ | {COMMAND: start.command} | kept
 
 

@@ -97,6 +97,7 @@ def estimate(recipe: Recipe, shape: Shape, processes: int) -> Memory:
         spread = processes if recipe.launch.sharding in ("zero3", "fsdp2") else 1
         parts["reference"] = (2 if recipe.launch.sharding.startswith("zero") else 4) * shape.parameters / spread / GIB
     parts["activations"] = tokens * _bytes_per_token(shape, checkpointed(grpo)) / GIB
+    parts["sampling"] = max(0.0, _sampling_gib(recipe, shape, processes) - parts["activations"])
     parts["context"] = CONTEXT_GIB
     return Memory(parts, _vllm_gib(recipe, shape, processes))
 
@@ -120,7 +121,7 @@ def _states(recipe: Recipe, shape: Shape, processes: int) -> dict[str, float]:
 
 
 def _bytes_per_token(shape: Shape, checkpointing: bool) -> float:
-    """Activations of a token: every layer's, or every layer's input and one layer's inside; and one chunk of logits."""
+    """Activations of a token: every layer's, or every layer's input and one layer's inside. TRL never holds logits."""
     whole = shape.layers * shape.activation_bytes_per_token
     kept = shape.layers * 2 * shape.hidden + shape.activation_bytes_per_token
     return kept if checkpointing else whole
@@ -128,11 +129,23 @@ def _bytes_per_token(shape: Shape, checkpointing: bool) -> float:
 
 def _vllm_gib(recipe: Recipe, shape: Shape, processes: int) -> float:
     """Weights in bfloat16 and the keys and values of this GPU's completions."""
-    if recipe.launch.vllm == "none" and not (recipe.grpo or {}).get("use_vllm"):
+    if not _uses_vllm(recipe):
         return 0.0
+    return 2 * shape.parameters / GIB + _keys_gib(recipe, shape, processes) + CONTEXT_GIB
+
+
+def _sampling_gib(recipe: Recipe, shape: Shape, processes: int) -> float:
+    """Keys and values of completions that the training processes write, twice: they are copied when they grow."""
+    return 0.0 if _uses_vllm(recipe) else 2 * _keys_gib(recipe, shape, processes)
+
+
+def _uses_vllm(recipe: Recipe) -> bool:
+    return recipe.launch.vllm != "none" or bool((recipe.grpo or {}).get("use_vllm"))
+
+
+def _keys_gib(recipe: Recipe, shape: Shape, processes: int) -> float:
     completions = completions_per_update(recipe, processes) / processes
-    keys = completions * (PROMPT_TOKENS + new_tokens(recipe)) * shape.kv_bytes_per_token
-    return (2 * shape.parameters + keys) / GIB + CONTEXT_GIB
+    return completions * (PROMPT_TOKENS + new_tokens(recipe)) * shape.kv_bytes_per_token / GIB
 
 
 def completions_per_update(recipe: Recipe, processes: int) -> int:

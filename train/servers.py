@@ -34,6 +34,12 @@ def serve_command(recipe: Recipe, layout: Layout) -> list[str]:
     return ["vllm", "serve", source.path_or_id, *pinned, *transfer, *limits, *copies, "--port", str(SERVER_PORT)]
 
 
+def visible_gpus(wanted: int) -> list[str]:
+    """Names of the first ``wanted`` GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` lists them."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (listed.split(",") if listed else [str(place) for place in range(wanted)])[:wanted]
+
+
 @contextmanager
 def serving(
     recipe: Recipe, layout: Layout, log: Path, echo: Callable[[str], object], seconds: float | None = None
@@ -43,7 +49,7 @@ def serving(
     Raises ``TrainingError`` when it ends or does not answer within ``launch.startup_seconds``; its log says why.
     """
     first = layout.per_node
-    gpus = ",".join(str(place) for place in range(first, first + layout.server_gpus))
+    gpus = ",".join(visible_gpus(first + layout.server_gpus)[first:])
     environment = os.environ | SERVER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": gpus}
     log.parent.mkdir(parents=True, exist_ok=True)
     echo(f"starting the vLLM server on GPU {gpus}; its log is {log}")

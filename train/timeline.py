@@ -20,19 +20,20 @@ TIMELINE_FILE = "timeline.jsonl"
 class Timeline(TrainerCallback):
     """Writes ``timeline.jsonl``, from the first process alone.
 
-    ``start``: a session began, with its GPUs. ``step``: seconds of generation, rewards and update, and tokens.
+    ``start``: a session began, with the GPUs that train and those of vLLM servers. ``step``: seconds of generation,
+    rewards and update, and tokens.
     ``save``: a checkpoint, with the energy so far of all nodes that train. ``end``: the session left the training
     loop. A killed session has no end; its last event stands for it. Reward functions tell when they begin and end
     (``rewarding``, ``rewarded``).
     """
 
-    def __init__(self, path: Path, gpus: int, began: float) -> None:
+    def __init__(self, path: Path, gpus: int, began: float, server_gpus: int = 0) -> None:
         """``began`` is the session's start in seconds since 1970."""
         self.path, self.gpus, self.first = path, gpus, True
         self.step = self.rewards_began = self.rewards_ended = began
         self.tokens = 0.0
         self.energy = joules()
-        self._write("start", at=began, gpus=gpus, energy=self.energy is not None)
+        self._write("start", at=began, gpus=gpus, server_gpus=server_gpus, energy=self.energy is not None)
 
     def rewarding(self) -> None:
         """Completions are there, rewards begin."""

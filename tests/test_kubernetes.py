@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError, TrainingError
@@ -21,17 +22,42 @@ from countdown_r1.train.launch import Start
 from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Kubernetes, Launch, Recipe, parse_recipe
 
+Launched = Callable[..., tuple[Result, list[str]]]
 VERSIONS = ("1.29", "1.34", "1.37")
-STAND_IN = """#!/bin/bash
-# kubectl as far as the launcher uses it: notes what it is told, answers for a job that ends well.
-echo "$*" >> "$KUBECTL_NOTES"
-case "$*" in
-*" apply "*) cat >> "$KUBECTL_NOTES.applied" ;;
-*" get pod "*) echo countdown-run-0-abcde ;;
-*" get job/"*) echo "${KUBECTL_STATE:-SuccessCriteriaMet Complete}" ;;
-*" logs "*) echo "step 1 of 1" ;;
-*" cp "*) mkdir -p "${@: -2:1}" && echo '{}' > "${@: -2:1}/manifest.json" ;;
-esac
+STAND_IN = f"""#!{sys.executable} -IS
+# kubectl as far as the launcher uses it: notes what it is told, answers from a list of looks, one for each time that
+# the job is asked for and the last one from then on. A log's stream ends with what its look has.
+import json, os, sys
+from pathlib import Path
+
+words, notes, file = sys.argv[3:], Path(os.environ["KUBECTL_NOTES"]), Path(os.environ["KUBECTL_LOOKS"])
+with notes.open("a") as out:
+    print(*sys.argv[1:], file=out)
+looks, asked = json.loads(file.read_text()), " ".join(words[:2])
+if looks[0].get("away", {{}}).get(asked, 0):
+    looks[0]["away"][asked] -= 1
+    file.write_text(json.dumps(looks))
+    sys.exit("Unable to connect to the server: dial tcp: i/o timeout")
+if asked.startswith("get job/") and len(looks) > 1:
+    looks.pop(0)
+    file.write_text(json.dumps(looks))
+look = looks[0]
+if asked.startswith("get job/"):
+    print(look.get("job", ""))
+elif asked == "get pod":
+    assert "batch.kubernetes.io/job-completion-index=0" in words[3], words
+    print(json.dumps({{"items": look.get("pods", [])}}))
+elif words[0] == "logs":
+    if words[-1] not in look.get("logs", {{}}):
+        sys.exit(f'Error from server (NotFound): pods "{{words[-1]}}" not found')
+    since = [word.partition("=")[2][:19] for word in words if word.startswith("--since-time=")]  # whole seconds
+    sys.stdout.writelines(line + "\\n" for line in look["logs"][words[-1]] if [line[:19]] >= since)
+elif words[0] == "apply":
+    with Path(f"{{notes}}.applied").open("a") as out:
+        out.write(sys.stdin.read())
+elif words[0] == "cp":
+    Path(words[2]).mkdir(parents=True)
+    Path(words[2], "manifest.json").write_text("{{}}")
 """
 
 
@@ -108,43 +134,135 @@ def test_a_dataset_on_this_machine_is_refused_with_the_way_out(tmp_path: Path) -
 
 
 @pytest.fixture
-def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """A stand-in on the path; calling the fixture reads what it was told."""
-    program = tmp_path / "bin" / "kubectl"
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
+    """A stand-in on the path; calling the fixture runs the command against looks, and reads what kubectl was told."""
+    program, looked = tmp_path / "bin" / "kubectl", tmp_path / "looks.json"
     program.parent.mkdir()
     program.write_text(STAND_IN)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("KUBECTL_NOTES", str(tmp_path / "notes"))
+    monkeypatch.setenv("KUBECTL_LOOKS", str(looked))
+    monkeypatch.setattr("countdown_r1.train.kubernetes.PAUSE", 0.0)
     monkeypatch.chdir(tmp_path)
-    return lambda: (tmp_path / "notes").read_text().splitlines()
+
+    def run(*looks: dict[str, Any]) -> tuple[Result, list[str]]:
+        looked.write_text(json.dumps([{}, *looks]))
+        done = CliRunner().invoke(main, COMMAND)
+        told = (tmp_path / "notes").read_text().splitlines()
+        return done, [line.removeprefix("--namespace default ") for line in told]
+
+    return run
 
 
 COMMAND = ["train", "demo", "--launcher", "kubernetes", "--dataset", "me/puzzles", "--out", "run/model"]
+COMPLETE, FAILED = "SuccessCriteriaMet Complete", "FailureTarget Failed"
 
 
-def test_one_command_submits_streams_collects_and_releases(kubectl: Callable[[], list[str]], tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, COMMAND)
+def a_pod(name: str = "a", phase: str = "Running", created: int = 0, reason: str = "") -> dict[str, Any]:
+    status: dict[str, Any] = {"phase": phase}
+    if reason:
+        status["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": reason}]
+    return {"metadata": {"name": name, "creationTimestamp": f"2026-01-01T00:00:{created:02}Z"}, "status": status}
+
+
+def a_log(*steps: int) -> list[str]:
+    """Two lines a second, with the same time: what a runtime does that reads them together."""
+    return [f"2026-01-01T00:01:{step // 2:02}.123456789Z step {step}" for step in steps]
+
+
+def steps_in(done: Result) -> list[int]:
+    return [int(line.removeprefix("step ")) for line in done.output.splitlines() if line.startswith("step ")]
+
+
+def test_one_command_submits_streams_collects_and_releases(kubectl: Launched, tmp_path: Path) -> None:
+    done, told = kubectl({"job": COMPLETE, "pods": [a_pod(phase="Succeeded")], "logs": {"a": a_log(1, 2)}})
     assert done.exit_code == 0, done.output
+    assert steps_in(done) == [1, 2]
     assert done.output.splitlines()[-1] == "run/model"
     assert (tmp_path / "run" / "model" / "manifest.json").exists()
-    told = [line.removeprefix("--namespace default ").split()[0] for line in kubectl()]
-    assert told == ["apply", "get", "wait", "logs", "wait", "get", "apply", "wait", "cp", "delete", "delete"]
+    verbs = [line.split()[0] for line in told]
+    assert verbs == ["apply", "get", "get", "logs", "apply", "wait", "cp", "delete", "delete"]
     applied = (tmp_path / "notes.applied").read_text()
     assert "kind: Job" in applied and '"kind": "Pod"' in applied
 
 
-def test_a_failed_job_is_an_error_and_its_objects_stay(
-    kubectl: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECTL_STATE", "FailureTarget Failed")
-    done = CliRunner().invoke(main, COMMAND)
+def test_a_pod_that_comes_late_is_waited_for_and_that_is_said_once(kubectl: Launched) -> None:
+    queued = {"pods": [a_pod(phase="Pending", reason="Unschedulable")]}
+    running = {"pods": [a_pod()], "logs": {"a": a_log(1)}}
+    done, told = kubectl({}, {}, queued, queued, running, running | {"job": COMPLETE})
+    assert done.exit_code == 0, done.output
+    waits = [line for line in done.output.splitlines() if line.startswith("waiting")]
+    assert waits == [
+        "waiting for the first pod; kubectl -n default describe job countdown-demo tells why",
+        "waiting for pod a (Pending, Unschedulable); kubectl -n default describe pod a tells why",
+    ]
+    assert steps_in(done) == [1]
+    assert sum(line.startswith("logs ") for line in told) == 2
+
+
+def test_a_log_whose_stream_ends_early_is_shown_whole_and_once(kubectl: Launched) -> None:
+    def look(*steps: int) -> dict[str, Any]:
+        return {"pods": [a_pod()], "logs": {"a": a_log(*steps)}}
+
+    rotated = look(6, 7, 8)  # what was shown last stands in a file that the server reads no more
+    done, told = kubectl(look(), look(1, 2), look(1, 2), look(1, 2, 3, 4), rotated | {"job": COMPLETE})
+    assert done.exit_code == 0, done.output
+    assert steps_in(done) == [1, 2, 3, 4, 6, 7, 8]
+    assert "--since-time=2026-01-01T00:01:02.123456789Z a" in [line for line in told if line.startswith("logs ")][-1]
+
+
+def test_a_pod_that_replaces_another_is_followed(kubectl: Launched) -> None:
+    first, logs = a_pod("z", "Failed"), {"z": a_log(1, 2)}
+    queued = {"pods": [a_pod("b", "Pending", 40), first], "logs": logs}
+    running = {"pods": [a_pod("b", created=40), first], "logs": logs | {"b": a_log(2, 3)}}
+    done, _ = kubectl({"pods": [a_pod("z")], "logs": logs}, queued, running, running | {"job": COMPLETE})
+    assert done.exit_code == 0, done.output
+    assert steps_in(done) == [1, 2, 2, 3]
+
+
+def test_kubectl_may_fail_for_a_moment(kubectl: Launched) -> None:
+    away = {"get job/countdown-demo": 2, "get pod": 2, "logs --follow": 1}
+    running = {"pods": [a_pod()], "logs": {"a": a_log(1, 2)}}
+    ended = running | {"job": COMPLETE, "away": {"cp countdown-demo-collect:/workspace/run/model": 2}}
+    done, told = kubectl(running | {"away": away}, running, ended)
+    assert done.exit_code == 0, done.output
+    assert steps_in(done) == [1, 2]
+    assert sum(line.startswith("get job/") for line in told) == 5
+    assert done.output.count("Unable to connect to the server") == 1  # said by the log's stream
+
+
+def test_kubectl_that_keeps_failing_is_an_error(kubectl: Launched) -> None:
+    done, _ = kubectl({"away": {"get pod": 1000}})
     assert done.exit_code == 1
-    assert "job countdown-demo failed: kubectl -n default describe job countdown-demo" in done.output
-    assert not [line for line in kubectl() if " delete " in line]
+    assert "kubectl get pod failed: Unable to connect to the server: dial tcp: i/o timeout" in done.output
 
 
-def test_a_dry_run_tells_kubectl_nothing(kubectl: Callable[[], list[str]], tmp_path: Path) -> None:
+def test_a_failed_job_is_an_error_with_its_last_words_and_its_objects_stay(kubectl: Launched) -> None:
+    log = [*a_log(1), "2026-01-01T00:01:09Z Error: no GPU", "2026-01-01T00:01:09Z =====", "2026-01-01T00:01:09Z "]
+    done, told = kubectl({"job": FAILED, "pods": [a_pod(phase="Failed")], "logs": {"a": log}})
+    assert done.exit_code == 1
+    assert steps_in(done) == [1]
+    described = "job countdown-demo failed: kubectl -n default describe job countdown-demo"
+    assert done.output.splitlines()[-1] == f"Error: {described}; last words of pod a: Error: no GPU"
+    assert not [line for line in told if line.startswith("delete ")]
+
+
+@pytest.mark.parametrize("pods", [[], [a_pod(phase="Succeeded")]])
+def test_a_job_may_end_without_a_log(pods: list[dict[str, Any]], kubectl: Launched, tmp_path: Path) -> None:
+    look = {"pods": pods}
+    done, _ = kubectl(look, look, look | {"job": COMPLETE})
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "model" / "manifest.json").exists()
+    assert done.output.count("NotFound") == len(pods)
+
+
+def test_a_failed_job_without_a_log_is_an_error_too(kubectl: Launched) -> None:
+    done, _ = kubectl({"job": FAILED})
+    assert done.output.splitlines()[-1].endswith("failed: kubectl -n default describe job countdown-demo")
+
+
+def test_a_dry_run_tells_kubectl_nothing(kubectl: Launched, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*COMMAND, "--dry-run"])
     assert done.exit_code == 0, done.output
     assert "kind: Job" in done.output
@@ -157,4 +275,4 @@ def test_what_kubectl_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(TrainingError, match="kubectl apply -f failed: error: no such namespace"):
-        Kubectl("x")("apply", "-f", "-", text=json.dumps({}))
+        Kubectl("x")("apply", "-f", "-", text=json.dumps({}), tries=1)

@@ -7,7 +7,8 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 WORKSPACE = PurePosixPath("/workspace")  # where the claim is mounted: outputs, datasets and the Hub's cache
 RECIPE = PurePosixPath("/recipe/recipe.yaml")
 MASTER_PORT = 29500
+PAUSE = 5.0  # seconds between two looks, and between two tries
+TRIES = 20  # of a kubectl call, before it is an error
+TIMED = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")  # how a line of a log begins, and none of kubectl's own
 STATES = "{.status.conditions[?(@.status=='True')].type}"
 
 
@@ -43,13 +47,9 @@ def submit(start: Start) -> None:
     if start.out.exists() and not start.overwrite:
         raise InputError(f"{start.out} exists already; pass --overwrite to replace it, or choose another folder")
     name, kubectl = job_name(start), Kubectl(start.recipe.kubernetes.namespace)
-    kubectl("apply", "-f", "-", text=text)
+    kubectl("apply", "-f", "-", text=text, tries=1)
     start.echo(f"job {name} in namespace {kubectl.namespace}; Ctrl-C stops looking, the same command looks again")
-    kubectl("wait", "--for=condition=Ready", f"pod/{first_pod(name, kubectl)}", "--timeout=30m", may_fail=True)
-    kubectl("logs", "--follow", f"job/{name}", "--all-containers", "--prefix=false", may_fail=True, shown=True)
-    kubectl("wait", f"job/{name}", "--for=jsonpath={.status.conditions[0].type}", "--timeout=5m")
-    if "Complete" not in kubectl("get", f"job/{name}", f"--output=jsonpath={STATES}"):
-        raise TrainingError(f"job {name} failed: kubectl -n {kubectl.namespace} describe job {name}")
+    _watch(name, kubectl, start.echo)
     _collect(start, name, kubectl)
     kubectl("delete", "job,service,configmap", "--selector", f"app={name}", "--wait=true")
 
@@ -60,22 +60,108 @@ class Kubectl:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
-    def __call__(self, *words: str, text: str | None = None, may_fail: bool = False, shown: bool = False) -> str:
-        """Its output, which ``shown`` lets through to the terminal instead."""
-        command = ["kubectl", "--namespace", self.namespace, *words]
-        output = None if shown else subprocess.PIPE
-        done = subprocess.run(command, input=text, text=True, stdout=output, stderr=output, check=False)
-        if done.returncode and not may_fail:
-            said = (done.stderr or done.stdout or "").strip() or f"status {done.returncode}"
-            raise TrainingError(f"kubectl {' '.join(words[:2])} failed: {said}")
-        return done.stdout or ""
+    def __call__(self, *words: str, text: str | None = None, may_fail: bool = False, tries: int = TRIES) -> str:
+        """Its output. What fails is tried again every ``PAUSE`` seconds, unless it ``may_fail``."""
+        while True:
+            done = subprocess.run(self.command(*words), input=text, text=True, capture_output=True, check=False)
+            if not done.returncode or may_fail:
+                return done.stdout
+            tries -= 1
+            if not tries:
+                said = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
+                raise TrainingError(f"kubectl {' '.join(words[:2])} failed: {said}")
+            time.sleep(PAUSE)
+
+    def command(self, *words: str) -> list[str]:
+        return ["kubectl", "--namespace", self.namespace, *words]
 
 
-def first_pod(name: str, kubectl: Kubectl) -> str:
-    """The pod with index 0, where the first process and the log are."""
+def _watch(name: str, kubectl: Kubectl, echo: Callable[[str], object]) -> None:
+    """Show the log of index 0 until the job ends, however long it queues: its own deadline is the only limit.
+
+    Raises ``TrainingError`` when the job fails, with the log's last words, or when kubectl keeps failing.
+    """
+    log = Log(kubectl, echo)
+    describe = f"kubectl -n {kubectl.namespace} describe"
+    while True:
+        states = kubectl("get", f"job/{name}", f"--output=jsonpath={STATES}").split()
+        ended = "Complete" in states or "Failed" in states
+        pod = first_pod(name, kubectl)
+        if pod and pod["status"]["phase"] != "Pending":
+            log.follow(pod["metadata"]["name"])
+        elif pod and not ended:
+            waiting = pod["metadata"]["name"]
+            log.tell(f"waiting for pod {waiting} ({_reason(pod['status'])}); {describe} pod {waiting} tells why")
+        elif not ended:
+            log.tell(f"waiting for the first pod; {describe} job {name} tells why")
+        if "Failed" in states:
+            raise TrainingError(f"job {name} failed: {describe} job {name}{log.last_words()}")
+        if ended:
+            return
+        time.sleep(PAUSE)
+
+
+def first_pod(name: str, kubectl: Kubectl) -> dict[str, Any] | None:
+    """The newest pod with index 0, where the first process and the log are, finished or not."""
     selector = f"app={name},batch.kubernetes.io/job-completion-index=0"
-    output = "--output=jsonpath={.items[0].metadata.name}"
-    return kubectl("get", "pod", "--selector", selector, output, may_fail=True).strip()
+    pods = json.loads(kubectl("get", "pod", "--selector", selector, "--output=json"))["items"]
+    return max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
+
+
+def _reason(status: dict[str, Any]) -> str:
+    """The phase of a pod that waits, and what for: its container's reason, or else that of a condition not met."""
+    waiting = [container["state"].get("waiting", {}) for container in status.get("containerStatuses", [])]
+    unmet = [condition for condition in status.get("conditions", []) if condition["status"] == "False"]
+    reasons = [thing["reason"] for thing in [*waiting, *unmet] if thing.get("reason")]
+    return ", ".join([status["phase"], *reasons[:1]])
+
+
+class Log:
+    """A log that goes on from pod to pod. A stream that broke off is taken up again, and no line is shown twice."""
+
+    def __init__(self, kubectl: Kubectl, echo: Callable[[str], object]) -> None:
+        self.kubectl, self.echo = kubectl, echo
+        self.pod = ""
+        self.shown: list[str] = []  # the pod's lines of the last second, with their times
+        self.told: set[str] = set()
+
+    def follow(self, pod: str) -> None:
+        """Show what POD logs after what was shown, until the stream ends; what kubectl says of itself is told once."""
+        if pod != self.pod:
+            self.pod, self.shown = pod, []
+        # Lines may share a time, and kubectl asks for whole seconds: the last second's come again, and are left out.
+        since = [f"--since-time={line.partition(' ')[0]}" for line in self.shown[:1]]
+        command = self.kubectl.command("logs", "--follow", "--timestamps", "--container=train", *since, pod)
+        again = list(self.shown)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                for raw in process.stdout or ():  # bytes: a progress bar's carriage return does not end a line
+                    line = raw.decode(errors="replace").rstrip("\n")
+                    if line in again:
+                        again.remove(line)
+                    elif TIMED.match(line):
+                        self._show(line)
+                    else:
+                        self.tell(line)
+            finally:
+                process.kill()
+
+    def _show(self, line: str) -> None:
+        if self.shown and line[:19] > self.shown[0][:19]:
+            self.shown = []
+        self.shown.append(line)
+        self.echo(line.partition(" ")[2])
+
+    def tell(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
+            self.echo(text)
+
+    def last_words(self) -> str:
+        """The last line shown that has a word in it, to end a message with; nothing when there is none."""
+        lines = [line.partition(" ")[2].strip() for line in self.shown]
+        said = [line for line in lines if re.search(r"\w", line)]
+        return f"; last words of pod {self.pod}: {said[-1]}" if said else ""
 
 
 def _collect(start: Start, name: str, kubectl: Kubectl) -> None:
@@ -83,7 +169,7 @@ def _collect(start: Start, name: str, kubectl: Kubectl) -> None:
     collector = f"{name}-collect"
     kubectl("apply", "-f", "-", text=json.dumps(collector_pod(start, collector)))
     try:
-        kubectl("wait", "--for=condition=Ready", f"pod/{collector}", "--timeout=10m")
+        kubectl("wait", "--for=condition=Ready", f"pod/{collector}", "--timeout=30s")  # tried again: 10 minutes
         start.out.parent.mkdir(parents=True, exist_ok=True)
         kubectl("cp", f"{collector}:{remote_out(start)}", str(start.out), "--retries=5")
     finally:

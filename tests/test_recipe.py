@@ -282,3 +282,8 @@ def test_parsing_leaves_the_given_values_alone() -> None:
     values = {"grpo": {"max_steps": "3"}}
     parse_recipe(values, "x")
     assert values == {"grpo": {"max_steps": "3"}}
+
+
+def test_layers_that_are_gathered_piece_by_piece_are_not_compiled() -> None:
+    with pytest.raises(InputError, match=r"nothing to compile; set compile=false, or sharding to zero1"):
+        load_recipe("qwen2.5-3b-fast", ["launch.sharding=zero3"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from countdown_r1 import models
+from countdown_r1.errors import InputError
 from countdown_r1.train.grpo import grpo_config, prompt_rows
 from countdown_r1.train.recipe import Recipe
 from countdown_r1.train.trainer import Trainer, compile_layers
@@ -137,6 +139,34 @@ def test_layers_are_compiled_once_for_all_lengths_and_never_for_sampling() -> No
     assert list(model.state_dict()) == names
 
 
+def test_a_cache_under_any_name_is_sampling() -> None:
+    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, n_positions=32)
+    model: Any = GPT2LMHeadModel(config).train()  # hands its cache on by position
+    compile_layers(model)
+    torch._dynamo.utils.counters.clear()
+    model(input_ids=torch.tensor([[1, 2, 3]]), use_cache=True)
+    assert not torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def test_a_copy_of_a_compiled_model_computes_with_weights_of_its_own() -> None:
+    model: Any = models.load("novice")[0].float().train()
+    compile_layers(model)
+    twin = copy.deepcopy(model)
+    ids = torch.tensor([[5, 6, 7]])
+    before = model(input_ids=ids, use_cache=False).logits
+    for parameter in twin.parameters():
+        parameter.data.zero_()
+    assert not twin(input_ids=ids, use_cache=False).logits.any()
+    torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, before)
+
+
+def test_a_model_without_repeated_blocks_is_not_silently_left_as_it_is() -> None:
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32))
+    model._no_split_modules = set()
+    with pytest.raises(InputError, match="does not tell its repeated blocks; set compile=false"):
+        compile_layers(model)
+
+
 class Generation:
     """The part of TRL's ``VLLMGeneration`` that the trainer touches; vLLM itself needs a GPU."""
 
@@ -150,6 +180,22 @@ class Generation:
         assert images is None and num_generations == 1
         logprobs = None if self.logprobs is None else [[[-1.0]] for _ in prompts]
         return prompts, [[7] for _ in prompts], logprobs, None
+
+
+@pytest.mark.parametrize(
+    ("correction", "threshold", "alone"), [(False, None, True), (True, None, False), (False, 0.5, False)]
+)
+def test_log_probabilities_of_vllm_come_back_where_anything_compares_them(
+    correction: bool, threshold: float | None, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(self: Any) -> None:
+        self.use_vllm, self.vllm_mode, self.vllm_generation = True, "colocate", Generation()
+        self.vllm_importance_sampling_correction, self.off_policy_mask_threshold = correction, threshold
+
+    monkeypatch.setattr(GRPOTrainer, "__init__", built)
+    trainer = Trainer()
+    assert trainer.ids_alone is alone
+    assert (trainer.vllm_generation.logprobs is None) is alone  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -45,6 +45,11 @@ class Launch:
             raise InputError("section 'launch': 'nodes' and 'gpus_per_node' are at least 1")
         if min(self.stall_seconds, self.startup_seconds) < 1:
             raise InputError("section 'launch': 'stall_seconds' and 'startup_seconds' are at least 1")
+        if self.compile and self.sharding == "zero3":
+            raise InputError(
+                "section 'launch': zero3 gathers weights inside each layer, which leaves nothing to compile; "
+                "set compile=false, or sharding to zero1, zero2 or fsdp2"
+            )
         if self.launcher == "local" and (self.nodes, self.gpus_per_node) != (1, 1):
             raise InputError("section 'launch': 'local' is one process on one node; several need launcher: accelerate")
         if self.launcher in ("accelerate", "hf-jobs") and self.nodes != 1:

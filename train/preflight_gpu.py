@@ -64,7 +64,7 @@ def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
     if needed.parts["activations"] > 4 and whole(recipe, "per_device_train_batch_size", 8) > 1:
         ways.append("a smaller grpo.per_device_train_batch_size (completions_per_update keeps the update)")
     if recipe.launch.sharding in ("none", "zero1", "zero2") and layout.processes > 1 and recipe.lora is None:
-        ways.append("launch.sharding=zero3")
+        ways.append("launch.sharding=zero3" + " with launch.compile=false" * recipe.launch.compile)
     if layout.vllm == "colocate" and recipe.launch.gpus > 1:
         ways.append("launch.vllm=server")
     if recipe.lora is None:

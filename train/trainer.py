@@ -12,7 +12,10 @@ import torch
 from transformers import PreTrainedModel
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from ..errors import InputError
+
 IGNORED = -100  # a label that is no target
+RECOMPILE_LIMIT = 64  # with adapters, a reference, windows and odd batches a model needs up to 15; torch stops at 8
 
 
 class Trainer(GRPOTrainer):
@@ -22,14 +25,16 @@ class Trainer(GRPOTrainer):
     mask, which keeps it from its fastest kernel. Here each micro-batch is as wide as its own longest row, and its
     rows begin with their first token; what follows a row's last token is hidden from it by causality alone.
 
-    vLLM in this process spells no text, and returns no log probabilities unless their difference from the trainer's
-    is corrected (``vllm_importance_sampling_correction``): both are Python's work for every single token.
+    vLLM in this process spells no text, and returns no log probabilities unless something compares them with the
+    trainer's (``vllm_importance_sampling_correction``, ``off_policy_mask_threshold``): both are Python's work for every
+    single token.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         beside = self.use_vllm and self.vllm_mode == "colocate"
-        self.ids_alone = beside and not self.vllm_importance_sampling_correction
+        compared = self.vllm_importance_sampling_correction or self.off_policy_mask_threshold is not None
+        self.ids_alone = beside and not compared
         if beside:
             self.lighten(self.vllm_generation)
 
@@ -75,7 +80,7 @@ class Trainer(GRPOTrainer):
         return logps, entropies if compute_entropy else None, None
 
     def _of_rows(self, model: Any, ids: torch.Tensor, mask: torch.Tensor, kept: int) -> list[torch.Tensor]:
-        width = int(mask.sum(dim=1).max())
+        width = max(1, int(mask.sum(dim=1).max()))
         order = mask.argsort(dim=1, descending=True, stable=True)[:, :width]  # each row's tokens, then its padding
         tokens = ids.gather(1, order)
         asked = mask.gather(1, order).bool() & (order >= ids.shape[1] - kept)
@@ -91,14 +96,26 @@ class Trainer(GRPOTrainer):
 def compile_layers(model: PreTrainedModel) -> None:
     """Compile the model's repeated blocks, for training alone; fused kernels keep less and move less.
 
-    All blocks share a compilation, one for the first length and one for every other. With keys and values of earlier
-    tokens each block would be compiled for itself, so that sampling runs as before.
+    All blocks share their compilations: one for the first length, one for every other, and so on for each kind of
+    pass. With keys and values of earlier tokens each block would be compiled for itself, so that sampling runs as
+    before. Raises ``InputError`` for a model that does not say which blocks repeat.
     """
-    blocks = set(model._no_split_modules or ())
-    for module in model.modules():
-        if type(module).__name__ in blocks:
-            module.forward = partial(_choose, module.forward, torch.compile(module.forward))
+    names = set(model._no_split_modules or ())
+    blocks = [module for module in model.modules() if type(module).__name__ in names and "forward" not in vars(module)]
+    if not blocks:
+        raise InputError(
+            f"section 'launch': compile: {type(model).__name__} does not tell its repeated blocks; set compile=false"
+        )
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    compiled = torch.compile(_forward)
+    for block in blocks:
+        block.forward = partial(_choose, compiled, block)
 
 
-def _choose(plain: Callable[..., Any], compiled: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    return (compiled if named.get("past_key_values") is None else plain)(*arguments, **named)
+def _forward(block: Any, *arguments: Any, **named: Any) -> Any:
+    return type(block).forward(block, *arguments, **named)  # looked up now: FSDP2 changes the class later
+
+
+def _choose(compiled: Callable[..., Any], block: Any, *arguments: Any, **named: Any) -> Any:
+    cached = any(hasattr(value, "get_seq_length") for value in (*arguments, *named.values()))
+    return (_forward if cached else compiled)(block, *arguments, **named)

@@ -67,27 +67,35 @@ def job_of(folder: Path) -> str:
 
 
 @needs_root
-def test_two_nodes_train_and_a_requeued_job_goes_on(
+def test_two_nodes_train_and_a_job_goes_on_after_its_time_limit_and_after_a_preemption(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
-    begun = begin(write(toy_recipe, tmp_path, 12), toy_dataset, tmp_path, cluster)
-    deadline = time.monotonic() + 240
-    while not (tmp_path / "model.partial" / "checkpoint-2" / "sealed.json").exists():
-        assert begun.poll() is None, begun.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    subprocess.run(["scontrol", "requeue", job_of(tmp_path)], env=cluster, check=True)
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    begun = begin(write(toy_recipe, folder, 12), toy_dataset, folder, cluster)
+
+    def after(step: int, *command: str) -> None:
+        deadline = time.monotonic() + 240
+        while not (folder / "model.partial" / f"checkpoint-{step}" / "sealed.json").exists():
+            assert begun.poll() is None, begun.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        subprocess.run([*command, job_of(folder)], env=cluster, check=True)
+
+    after(2, "scancel", "--batch", "--signal=USR1")  # what --signal=B:USR1@... sends shortly before the time is up
+    after(8, "scontrol", "requeue")
     said, _ = begun.communicate(timeout=400)
     assert begun.returncode == 0, said
-    assert said.splitlines()[-1] == str(tmp_path / "model")
-    record = manifest.read(tmp_path / "model")
+    assert said.splitlines()[-1] == str(folder / "model")
+    record = manifest.read(folder / "model")
     assert (record.results["world_size"], record.results["steps"]) == (2, 12)
-    assert "start 1, on n1 n2" in said and "start 2, on n1 n2" in said
+    assert all(f"start {session}, on n1 n2" in said for session in (1, 2, 3))
+    assert "time is up: back into the queue" in said
     assert "stopping after this step, with a checkpoint" in said
-    steps = [json.loads(line)["step"] for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in (folder / "model" / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == list(range(1, 13))
-    cost = json.loads((tmp_path / "model" / "cost.json").read_text())
-    assert cost["sessions"] == 2
+    cost = json.loads((folder / "model" / "cost.json").read_text())
+    assert cost["sessions"] == 3
     assert 0 < cost["elastic_gpu_hours"] < cost["reserved_gpu_hours"]
 
 

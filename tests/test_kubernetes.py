@@ -97,6 +97,10 @@ def test_what_schemas_do_not_check_is_right() -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
     assert container["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "hub", "key": "token"}
     names = {mount["name"] for mount in container["volumeMounts"]}
+    (claimed,) = (volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume)
+    (kept,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == claimed)
+    cache = next(entry["value"] for entry in container["env"] if entry["name"] == "HF_HOME")
+    assert cache.startswith(f"{kept}/")  # models are loaded once, whatever becomes of the pods
     assert names == {volume["name"] for volume in pod["volumes"]}
     assert "outputs/run/model.partial/stop" in container["lifecycle"]["preStop"]["exec"]["command"][-1]
 

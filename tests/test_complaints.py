@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from countdown_r1 import models
 from countdown_r1.cli import main
@@ -125,7 +125,7 @@ def change_template(folder: Path, old: str, new: str) -> None:
 def test_a_template_that_thinks_by_itself_is_found(tokenizer_copy: Path) -> None:
     """The format reward would stay 0: a second thought stands before the pre-filled one."""
     change_template(tokenizer_copy, "<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n\n</think>\n<think>")
-    assert "a second" in problems(tokenizer_copy)
+    assert "a second: remove <think> from the template" in problems(tokenizer_copy)
 
 
 def test_a_turn_that_ends_with_no_end_token_is_found(tokenizer_copy: Path) -> None:
@@ -135,14 +135,70 @@ def test_a_turn_that_ends_with_no_end_token_is_found(tokenizer_copy: Path) -> No
     config = json.loads((tokenizer_copy / "config.json").read_text())
     config["eos_token_id"] = tokenizer.pad_token_id
     (tokenizer_copy / "config.json").write_text(json.dumps(config))
-    assert "a turn ends with '<|im_end|>', which is no end token of the model" in problems(tokenizer_copy)
+    said = problems(tokenizer_copy)
+    assert "a turn ends with '<|im_end|>', which is no end token of the model" in said
+    assert "set the tokenizer's eos_token to it" in said
 
 
-def test_a_missing_pad_or_end_token_is_found(tokenizer_copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (
+            ("eos_token",),
+            "problem  the tokenizer has no eos_token, so no completion would ever end: set it to a turn's",
+        ),
+        (
+            ("eos_token", "pad_token"),
+            "problem  the tokenizer has no eos_token, so no completion would ever end: set it",
+        ),
+        (("pad_token",), "ok       a completion ends with '<|im_end|>', batches are filled with '<|im_end|>'"),
+    ],
+)
+def test_a_missing_end_token_is_found_and_stands_in_for_a_missing_pad_token(
+    missing: tuple[str, ...], said: str, tokenizer_copy: Path
+) -> None:
     path = tokenizer_copy / "tokenizer_config.json"
     values = json.loads(path.read_text())
-    path.write_text(json.dumps({key: value for key, value in values.items() if key != "eos_token"}))
-    assert "has no eos_token" in problems(tokenizer_copy)
+    path.write_text(json.dumps({key: value for key, value in values.items() if key not in missing}))
+    report = inspect(Recipe("x", base=str(tokenizer_copy), grpo={}))
+    assert said in report.to_text()
+    assert report.ok == ("eos_token" not in missing)
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("bos", "prompts begin with '<|im_start|>' twice, since the chat template and the tokenizer add it"),
+        ("eos", "the tokenizer closes every prompt with its end token"),
+    ],
+)
+def test_a_tokenizer_that_adds_tokens_to_a_prompt_is_found_and_healed_by_the_fix(
+    added: str, said: str, tokenizer_copy: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_copy)
+    tokenizer.bos_token = "<|im_start|>"
+    for adds in (True, False):
+        setattr(tokenizer, f"add_{added}_token", adds)
+        tokenizer.save_pretrained(tokenizer_copy)
+        fix = f"{said}: in Python, set tokenizer.add_{added}_token = False and save it again"
+        assert problems(tokenizer_copy) == (fix if adds else "")
+
+
+def test_a_beginning_that_only_the_tokenizer_file_knows_is_found_twice_too(tokenizer_copy: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_copy)
+    tokenizer.bos_token, tokenizer.add_bos_token = "<|im_start|>", True
+    tokenizer.save_pretrained(tokenizer_copy)
+    path = tokenizer_copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bos_token": None}))
+    assert AutoTokenizer.from_pretrained(tokenizer_copy).bos_token is None
+    assert "prompts begin with '<|im_start|>' twice" in problems(tokenizer_copy)
+
+
+def test_a_vocabulary_with_too_few_rows_is_found(tokenizer_copy: Path) -> None:
+    config = AutoConfig.from_pretrained(tokenizer_copy)
+    config.vocab_size -= 24
+    AutoModelForCausalLM.from_config(config).save_pretrained(tokenizer_copy)
+    assert "the tokenizer has 1,024 tokens, the model 1,000: resize its embeddings" in problems(tokenizer_copy)
 
 
 def test_prompts_longer_than_the_model_are_found(tokenizer_copy: Path) -> None:
@@ -187,9 +243,11 @@ def test_time_and_money_are_said_before_a_start() -> None:
         ({"max_prompt_length": 256}, "'max_prompt_length' any more: prompts are never cut"),
         ({"warmup_ratio": 0.03}, "a fraction in warmup_steps"),
         ({"torch_dtype": "bfloat16"}, "it is called dtype now"),
+        ({"use_liger_kernel": True}, "set launch.compile=true instead"),
+        ({"use_liger_loss": True}, "computed in chunks without it"),
         ({"vllm_device": "auto"}, "section 'launch', key 'vllm'"),
         ({"vllm_gpu_memory_utilization": 0.5}, "is not read without vLLM"),
-        ({"eval_steps": 5}, "'eval_steps' is not read"),
+        ({"eval_steps": 5}, "'eval_steps' is not read: remove it"),
         ({"max_steps": 5, "num_train_epochs": 2}, "'num_train_epochs' is not read"),
         ({"deepspeed": "ds.json"}, "launch.sharding says it"),
         ({"push_to_hub": True}, "use countdown-r1 publish"),

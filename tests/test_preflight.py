@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from transformers import AutoTokenizer
 
@@ -144,7 +145,7 @@ def scoped(namespace: str, *rights: str) -> dict[str, Any]:
     [
         ({"role": "write"}, "me", None),
         ({"role": "write"}, "lab", None),
-        ({"role": "write"}, "other", "none of this token's: me, lab"),
+        ({"role": "write"}, "other", "none of this token's: me, lab; use one of them"),
         ({"role": "read"}, "me", "may only read"),
         (scoped("lab", "repo.content.read", "repo.write"), "lab", None),
         (scoped("lab", "repo.content.read"), "lab", "may not write to repositories of 'lab'"),
@@ -165,6 +166,41 @@ def test_the_hub_is_asked_whether_the_run_may_be_published(tmp_path: Path) -> No
         done = subprocess.run([*command, namespace], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "changes"),
+    [
+        ("vllm", "vllm", ["launch.vllm=colocate"]),
+        ("deepspeed", "deepspeed", ["launch.sharding=zero2"]),
+        ("peft", "qlora", ["lora.bits=4"]),
+        ("bitsandbytes", "qlora", ["lora.bits=4"]),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    module: str, extra: str, changes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # from here on as if it were not installed
+    recipe = load_recipe("qwen2.5-3b-qlora" if extra == "qlora" else "demo", ["base=novice", *changes])
+    assert f"{module} is not installed: pip install 'countdown-r1[{extra}]'" in problems(recipe)
+    assert module not in inspect(load_recipe("demo")).to_text()
+
+
+def test_sharding_without_a_gpu_is_found_with_two_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)  # it remembers what it counted at first
+    changes = ["launch.launcher=accelerate", "launch.sharding=fsdp2"]
+    said = "sharding 'fsdp2' needs GPUs, none is found here: set sharding=none, or a launcher of a cluster"
+    assert said in problems(load_recipe("demo", changes))
+    assert "needs GPUs" not in inspect(load_recipe("demo", [*changes, "launch.launcher=slurm"])).to_text()
+
+
+def test_more_gpus_than_there_are_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for gpus, launcher, good in ((2, "accelerate", True), (4, "accelerate", False), (4, "slurm", True)):
+        report = inspect(Recipe("x", grpo={}, launch=Launch(launcher, 1, gpus, gpu_gib=80)))
+        assert report.ok == good, report.to_text()
+        assert ("4 GPUs are asked for, 2 found: lower gpus_per_node" in report.to_text()) != good
 
 
 def test_compiled_layers_need_a_compiler_here_and_none_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,15 @@ def test_no_state_of_the_trainer_and_no_secret_place_is_left(toy_run: ToyRun) ->
     assert not [name for name in names if name.endswith(".writing")]
 
 
+def test_a_base_without_a_pad_token_trains_to_the_same_weights(toy_run: ToyRun, tmp_path: Path) -> None:
+    base = shutil.copytree(models.SHIPPED["tiny"], tmp_path / "base")
+    path = base / "tokenizer_config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "pad_token"}))
+    train(replace(toy_run.recipe, base=str(base)), str(toy_run.dataset), tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["pad_token"] == "<|im_end|>"
+    assert not differ(weights(toy_run.folder), weights(tmp_path / "model"))
+
+
 def test_training_changes_the_weights_and_the_last_checkpoint_is_the_final_model(toy_run: ToyRun) -> None:
     base, first, last, final = (weights(toy_run.folder / name) for name in ("base", "checkpoint-1", "checkpoint-2", ""))
     assert differ(base, first)

@@ -101,11 +101,9 @@ def _unread(recipe: Recipe) -> Iterator[Finding]:
     if "num_train_epochs" in grpo and whole(recipe, "max_steps", 0) > 0:
         yield False, "section 'grpo', key 'num_train_epochs' is not read beside max_steps: remove one"
     for key in [key for key in grpo if key.startswith("eval_") or key == "per_device_eval_batch_size"]:
-        yield False, f"section 'grpo', key '{key}' is not read: checkpoints are evaluated by countdown-r1 evaluate"
+        yield False, f"section 'grpo', key '{key}' is not read: remove it, countdown-r1 evaluate measures checkpoints"
     if grpo.get("push_to_hub"):
         yield False, "section 'grpo', key 'push_to_hub' would send unchecked files: use countdown-r1 publish"
-    if grpo.get("use_liger_kernel"):
-        yield False, "section 'grpo', key 'use_liger_kernel' is deprecated in TRL: remove it"
 
 
 def _rewards(recipe: Recipe) -> Iterator[Finding]:
@@ -163,7 +161,7 @@ def refused_to_write(who: Mapping[str, Any], namespace: str) -> str | None:
     names = [who["name"], *(entry["name"] for entry in who.get("orgs", []))]
     access = who.get("auth", {}).get("accessToken") or {}
     if namespace not in names:
-        return f"namespace '{namespace}' is none of this token's: {', '.join(names)}"
+        return f"namespace '{namespace}' is none of this token's: {', '.join(names)}; use one of them or another token"
     if access.get("role") == "read":
         return "the token may only read: make one that may write"
     if access.get("role") == "fineGrained":

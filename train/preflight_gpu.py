@@ -27,7 +27,11 @@ def machine_findings(recipe: Recipe, layout: Layout) -> Iterator[Finding]:
     if here and found and launch.gpus_per_node > found:
         yield False, f"section 'launch': {launch.gpus_per_node} GPUs are asked for, {found} found: lower gpus_per_node"
     if here and not found and launch.sharding != "none":
-        yield False, f"section 'launch': sharding '{launch.sharding}' needs GPUs, none is found here"
+        yield (
+            False,
+            f"section 'launch': sharding '{launch.sharding}' needs GPUs, none is found here: set sharding=none, or a "
+            "launcher of a cluster (slurm, kubernetes, hf-jobs)",
+        )
     if here and launch.compile and not (shutil.which("cc") or shutil.which("gcc")):
         yield False, "section 'launch': compile needs a C compiler, none is found: install gcc, or set compile=false"
     for module, extra in _needed(recipe, layout):

@@ -16,6 +16,8 @@ from .round_trip import check_tokenizer
 
 LONGEST = Puzzle((99, 98, 97, 96, 95, 94), 100)
 Finding = tuple[bool, str]  # whether it is good, and what to say
+# Beside a tokenizer.json the key of tokenizer_config.json is not read.
+_NOT_ADDED = "in Python, set tokenizer.add_{}_token = False and save it again"
 
 
 def text_findings(
@@ -42,7 +44,7 @@ def _tags(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:
 
 
 def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Finding]:
-    """Tokens that end a completion and that fill a batch."""
+    """Tokens that end a completion and that fill a batch; without a pad token the end token does (``models.py``)."""
     rows = getattr(config, "vocab_size", len(tokenizer))
     if len(tokenizer) > rows:
         yield False, f"the tokenizer has {len(tokenizer):,} tokens, the model {rows:,}: resize its embeddings"
@@ -52,13 +54,15 @@ def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Findin
             "the tokenizer has no eos_token, so no completion would ever end: set it to a turn's end",
         )
         return
-    if tokenizer.pad_token_id is None:
-        yield False, "the tokenizer has no pad_token: set it to a token that no text contains"
     closing = _closing_token(tokenizer)
     ends = stop_ids(None, tokenizer) + tuple(_listed(getattr(config, "eos_token_id", None)))
     if closing is not None and closing not in ends:
         shown = tokenizer.decode([closing])
-        yield False, f"a turn ends with {shown!r}, which is no end token of the model: every completion would be cut"
+        yield (
+            False,
+            f"a turn ends with {shown!r}, which is no end token of the model, so every completion would be cut: "
+            "set the tokenizer's eos_token to it",
+        )
         return
     yield True, f"a completion ends with {tokenizer.eos_token!r}, batches are filled with {tokenizer.pad_token!r}"
 
@@ -82,18 +86,29 @@ def _prefill(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> Iter
     """The prompt must reach the model ending in an open thought, begun once and closed by nobody."""
     for prompt in prompts:
         ids = tokenizer(prompt)["input_ids"]  # as TRL and vLLM encode it
-        bos, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-        if bos is not None and ids[:2] == [bos, bos]:
-            yield False, f"prompts begin with {tokenizer.bos_token!r} twice: the chat template and the tokenizer add it"
+        if ids[0] == ids[1] and ids[0] in tokenizer.all_special_ids:
+            shown = tokenizer.decode([ids[0]])
+            yield (
+                False,
+                f"prompts begin with {shown!r} twice, since the chat template and the tokenizer add it: "
+                f"{_NOT_ADDED.format('bos')}",
+            )
             return
-        if ids[-1] == end:
-            yield False, "the tokenizer closes every prompt with its end token: set add_eos_token to false"
+        if ids[-1] == tokenizer.eos_token_id:
+            yield False, f"the tokenizer closes every prompt with its end token: {_NOT_ADDED.format('eos')}"
             return
         if not str(tokenizer.decode(ids)).rstrip(" ").endswith(THINK) or END_THINK in prompt.rpartition("\n")[2]:
-            yield False, f"prompts must end in an open {THINK}; this chat template adds something behind it"
+            yield (
+                False,
+                f"prompts must end in an open {THINK}; this chat template adds something behind it: remove that",
+            )
             return
         if prompt.count(THINK) - prompt.count(END_THINK) != 1 and not _named(prompt):
-            yield False, "the chat template opens a thought of its own: the pre-filled one would be a second"
+            yield (
+                False,
+                "the chat template opens a thought of its own, the pre-filled one would be a second: "
+                f"remove {THINK} from the template",
+            )
             return
     yield True, f"prompts end in an open {THINK}"
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from countdown_r1 import manifest, models
+from countdown_r1.cli import main
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.launch import kill_all, process_command, run_training
 from countdown_r1.train.layout import Layout
@@ -51,7 +53,8 @@ def started_below(folder: Path) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def trained(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("distributed")
-    recipe = replace(toy_recipe, name="two", grpo=dict(toy_recipe.grpo or {}, max_steps=STEPS))
+    cost = replace(toy_recipe.cost, seconds_per_step=600.0)
+    recipe = replace(toy_recipe, name="two", grpo=dict(toy_recipe.grpo or {}, max_steps=STEPS), cost=cost)
     (folder / "two.yaml").write_text(recipe_text(recipe))
     ranks = Path(recipe.rewards.functions[-1].partition(":")[0]).with_name("ranks.txt")
     ranks.unlink(missing_ok=True)
@@ -91,6 +94,16 @@ def test_two_processes_train_and_the_command_ends_with_status_0(trained: Trained
     assert record.results["steps"] == STEPS
     assert trained.finished.splitlines()[-1] == str(trained.folder / "model")
     assert not started_below(trained.folder)
+
+
+def test_layout_time_and_money_are_said_before_the_processes_start(trained: Trained) -> None:
+    for said in (trained.interrupted, trained.finished):
+        lines = said.splitlines()
+        began = next(place for place, line in enumerate(lines) if "torch.distributed.run --standalone" in line)
+        assert lines[began - 2 : began] == [
+            "2 training process(es) on 1 node(s), completions by the training processes",
+            "expected: 6 updates x 600 s = 1.0 h on a toy, 2.0 GPU-hours, 3.00 USD",
+        ]
 
 
 def test_both_ranks_took_part_in_every_step(trained: Trained) -> None:
@@ -138,6 +151,26 @@ def test_a_dry_run_starts_nothing_and_prints_the_command(tmp_path: Path) -> None
     assert any("torch.distributed.run --standalone --nproc_per_node 2 -m countdown_r1.train" in line for line in said)
     assert said[-1] == f"would train 'x' in this process, from data to {tmp_path / 'out'}"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("launcher", "began"),
+    [
+        ("local", "would train 'demo' in this process"),
+        ("accelerate", "torch.distributed.run --standalone"),
+        ("slurm", "would write"),
+        ("kubernetes", "would apply"),
+        ("hf-jobs", "would start a job"),
+    ],
+)
+def test_layout_time_and_money_are_the_first_lines_of_every_launcher(launcher: str, began: str) -> None:
+    changes = ["--set", "cost.price_per_hour=36", "--launcher", launcher]
+    done = CliRunner().invoke(main, ["train", "demo", *changes, "--dataset", "data", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    layout, expected, third = done.output.splitlines()[:3]
+    assert layout == "1 training process(es) on 1 node(s), completions by the training processes"
+    assert expected == "expected: 30 updates x 7.5 s = 0.1 h on two CPU cores, 0.1 GPU-hours, 2.25 USD"
+    assert began in third
 
 
 def test_several_nodes_are_refused_here() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.grpo import generation_steps, grpo_config
 from countdown_r1.train.recipe import Launch, Recipe, recipe_text
-from countdown_r1.train.resume import drop_unfinished, last_checkpoint, same_run, seal, thin
+from countdown_r1.train.resume import SEAL, drop_unfinished, last_checkpoint, same_run, seal, thin
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
 from countdown_r1.train.watchdog import Watchdog
@@ -79,6 +80,19 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def kill_within(runner: Runner, recipe: Recipe, checkpoint: str) -> None:
+    """Kill a run while it writes a checkpoint, a tenth of a second: a whole one is unmade and waited for again."""
+    path = runner.partial / checkpoint
+    for _ in range(4):
+        process = runner.start(recipe)
+        until(path.exists, process)
+        kill(process)
+        if not (path / SEAL).exists():
+            return
+        shutil.rmtree(path)
+    pytest.fail(f"{checkpoint} was whole each time that the run was killed")
+
+
 def of(recipe: Recipe, launch: Launch | None = None, **grpo: Any) -> Recipe:
     values = dict(recipe.grpo or {}, max_steps=STEPS, save_steps=2, learning_rate=1e-3) | grpo
     return replace(recipe, name="run", grpo=values, launch=launch or recipe.launch)
@@ -93,9 +107,8 @@ def killed(toy_recipe: Recipe, toy_dataset: Path, tmp_path_factory: pytest.TempP
     first = broken.start(recipe)
     until(lambda: 3 in broken.steps("m.partial"), first)
     kill(first)
-    second = broken.start(recipe)
-    until((broken.partial / "checkpoint-4").exists, second)
-    kill(second)
+    kill_within(broken, recipe, "checkpoint-4")
+    assert last_checkpoint(broken.partial) == str(broken.partial / "checkpoint-2")
     third = broken.start(recipe)
     for process in (undisturbed, third):
         said, _ = process.communicate(timeout=400)
@@ -231,6 +244,13 @@ FINE = {"grad_norm": 0.5, "kl": 0.01, "entropy": 1.0, "rewards/equation_reward/m
         ([FINE | {"kl": 51.0}], "kl is 51.0"),
         ([FINE] * 6 + [FINE | {"entropy": 120.0}], "entropy jumped"),
         ([FINE] * 6 + [FINE | {"grad_norm": 8.0}], None),
+        ([FINE] * 6 + [FINE | {"reward": 80.0}], "reward jumped from at most 0.5 to 80"),
+        ([FINE] * 6 + [FINE | {"reward": -80.0}], "reward jumped from at most 0.5 to -80"),
+        ([FINE] * 6 + [FINE | {"reward": 40.0}], None),
+        ([FINE | {"reward": 0.001}] * 6 + [FINE | {"reward": 2.0}], None),
+        ([FINE | {"reward": 0.0}] * 6 + [FINE | {"reward": 60.0}] * 6, None),
+        # 1 of 1024 completions, then 60 in 100, earned 100 points
+        ([FINE | {"reward": 0.0}] * 6 + [FINE | {"reward": 0.098, "reward_std": 3.1}, FINE | {"reward": 60.0}], None),
         (
             [FINE] + [FINE | {"rewards/equation_reward/mean": 0.0}] * COLLAPSED_STEPS,
             "rewards/equation_reward/mean was 0.30 and has been 0 for 10 logged steps",

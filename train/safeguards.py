@@ -18,9 +18,10 @@ from .resume import last_checkpoint
 
 REPORT_FILE = "stopped.json"
 KEPT = 20  # logged steps that a report shows and a limit is measured against
-EXPLODED = 100.0  # times the median of the steps before
+EXPLODED = 100.0  # times the median of the steps before; for a reward, times the most that they earned
 FEWEST = 5  # steps before anything is compared
 LOWEST = {"grad_norm": 10.0, "kl": 1.0, "entropy": 5.0, "loss": 10.0}  # below it nothing counts as exploded
+LOWEST_REWARD = 10.0  # the same, in points
 HIGHEST_KL = 50.0  # nats a token: the policy has left its reference altogether
 COLLAPSED_STEPS = 10
 FALLEN = 3.0  # to less than one in so many of the best mean of COLLAPSED_STEPS
@@ -90,6 +91,8 @@ def _not_finite(logs: Mapping[str, Any]) -> str | None:
 
 
 def _exploded(logs: Mapping[str, Any], before: deque[dict[str, Any]]) -> str | None:
+    """A reward may grow from 0, and on any scale: a single completion that earned some of it shows the scale in the
+    standard deviation, and before one did there is none to compare with."""
     if (kl := logs.get("kl") or 0.0) > HIGHEST_KL:
         return f"kl is {kl:.1f}, more than {HIGHEST_KL:.0f} nats a token"
     if len(before) < FEWEST:
@@ -99,4 +102,7 @@ def _exploded(logs: Mapping[str, Any], before: deque[dict[str, Any]]) -> str | N
         usual = median(abs(entry.get(name) or 0.0) for entry in before)
         if value is not None and abs(value) > max(lowest, EXPLODED * usual):
             return f"{name} jumped from {usual:.3g} to {value:.3g}"
+    most = max(abs(entry["reward"]) + (entry.get("reward_std") or 0.0) for entry in before)
+    if most > 0 and abs(logs["reward"]) > max(LOWEST_REWARD, EXPLODED * most):
+        return f"reward jumped from at most {most:.3g} to {logs['reward']:.3g}"
     return None

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from safetensors.torch import load_file
 
 from countdown_r1 import manifest
 from countdown_r1.errors import TrainingError
+from countdown_r1.train.launch import kill_all
 from countdown_r1.train.recipe import Launch, Recipe, load_recipe, recipe_text
+from countdown_r1.train.resume import SEAL
 from countdown_r1.train.sharding import check_sharded
 from countdown_r1.train.timeline import read_timeline
 
 HERE = Path(__file__).parent
 EXTRA = Path(sys.executable).parents[1] / "sharded"  # DeepSpeed, PEFT and bitsandbytes, kept out of everyday runs
+PYTHONPATH = os.pathsep.join(filter(None, (str(EXTRA), os.environ.get("PYTHONPATH"))))
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 STEPS = 2
 # Stands in for the driver's library: counters in millijoules that rise at each look, faster on the second node.
@@ -52,10 +56,14 @@ torch.distributed.destroy_process_group()
 """
 
 
+def environment(**variables: str) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": PYTHONPATH} | variables
+
+
 def run(command: list[str], **variables: str) -> str:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXTRA)} | variables
+    env = environment(**variables)
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=400
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=400
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
@@ -101,6 +109,31 @@ def test_the_weights_are_whole_and_the_same(trained: dict[str, Path], sharding: 
         moved = load_file(trained[sharding] / "base" / "model.safetensors")
         assert any(not torch.equal(ours[name], moved[name]) for name in whole)
     assert manifest.read(trained[sharding]).results["world_size"] == 2
+
+
+def test_a_killed_sharded_run_goes_on_to_the_losses_and_weights_of_an_undisturbed_one(
+    trained: dict[str, Path], toy_dataset: Path
+) -> None:
+    whole, folder = trained["zero1"], trained["zero1"].with_name("killed")
+    path, partial = folder.with_suffix(".yaml"), folder.with_suffix(".partial")
+    path.write_text(recipe_text(load_recipe(str(whole.with_suffix(".yaml")), ["grpo.save_steps=1"])))
+    command = [*TORCHRUN, str(HERE / "sharded_cpu.py"), str(path), "--dataset", str(toy_dataset), "--out", str(folder)]
+    process = subprocess.Popen(command, env=environment(), start_new_session=True)
+    deadline = time.monotonic() + 240
+    while not (partial / "checkpoint-1" / SEAL).exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    kill_all(process)
+    kept = (partial / "metrics.jsonl").read_text().splitlines()[0]
+    assert not (partial / f"checkpoint-{STEPS}" / SEAL).exists()
+    run(command)
+    assert (folder / "metrics.jsonl").read_text().splitlines()[0] == kept  # with the time that the first run measured
+    assert [line["step"] for line in logged(folder)] == list(range(1, STEPS + 1))
+    for left, right in zip(logged(folder), logged(whole), strict=True):
+        for name in ("loss", "grad_norm", "reward", "kl", "entropy", "learning_rate", "completions/mean_length"):
+            assert left[name] == pytest.approx(right[name], abs=1e-6), (left["step"], name)
+    ours, others = (load_file(place / "model.safetensors") for place in (folder, whole))
+    assert all(torch.equal(ours[name], others[name]) for name in others)
 
 
 def test_the_energy_of_all_nodes_is_counted_once_each(tmp_path: Path) -> None:
@@ -166,8 +199,7 @@ def test_the_qlora_recipe_trains_adapters_of_4_bit_weights_and_leaves_a_whole_mo
     assert recipe.lora is not None and recipe.lora.bits == 4
     (tmp_path / "q.yaml").write_text(recipe_text(replace(recipe, rewards=toy_recipe.rewards)))
     command = [sys.executable, "-m", "countdown_r1", "train", "q.yaml", "--dataset", str(toy_dataset), "--out", "m"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXTRA)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     final, base = (load_file(tmp_path / "m" / name / "model.safetensors") for name in ("", "base"))
     assert final.keys() == base.keys()

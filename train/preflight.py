@@ -104,6 +104,8 @@ def _unread(recipe: Recipe) -> Iterator[Finding]:
         yield False, f"section 'grpo', key '{key}' is not read: remove it, countdown-r1 evaluate measures checkpoints"
     if grpo.get("push_to_hub"):
         yield False, "section 'grpo', key 'push_to_hub' would send unchecked files: use countdown-r1 publish"
+    if grpo.get("use_liger_kernel"):
+        yield False, "section 'grpo', key 'use_liger_kernel' is deprecated in TRL: set launch.compile=true instead"
 
 
 def _rewards(recipe: Recipe) -> Iterator[Finding]:

@@ -20,7 +20,6 @@ _GONE = {
     "attn_implementation": "torch's own attention is used",
     "model_name_or_path": "it is the recipe's 'base'",
     "dataset_id_or_path": "give the dataset with --dataset, or its source in section 'dataset'",
-    "use_liger_kernel": "set launch.compile=true instead, TRL has deprecated this key",
     "use_liger_loss": "TRL's loss is computed in chunks without it",
     "push_to_hub_model_id": "publish with countdown-r1 publish",
 }

@@ -175,17 +175,17 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _claim_folder(chain: Chain, overwrite: bool) -> None:
     """Make the run's folder this recipe's own. Raises ``StageError`` when it holds another recipe's run."""
-    from .train.recipe import recipe_text
+    from .train.recipe import load_recipe, recipe_text
 
-    text = recipe_text(chain.recipe)
     record = chain.out / "recipe.yaml"
     refuse_foreign(chain.out, record.name)
     if overwrite and chain.out.exists():
         shutil.rmtree(chain.out)
-    if record.exists() and record.read_text(encoding="utf-8") != text:
+    # As recipes, not as texts: an older version's text lacks what has been added since, with its default.
+    if record.exists() and load_recipe(str(record)) != chain.recipe:
         raise StageError(f"{chain.out} holds a run of another recipe; pass --overwrite or choose another --out")
     chain.out.mkdir(parents=True, exist_ok=True)
-    record.write_text(text, encoding="utf-8")
+    record.write_text(recipe_text(chain.recipe), encoding="utf-8")
 
 
 @contextmanager

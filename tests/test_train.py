@@ -555,3 +555,17 @@ def test_a_cold_start_goes_on_from_plain_llamas_only(cold_folder: Path, tmp_path
 def test_a_cold_start_does_not_overwrite_unless_asked(cold_folder: Path) -> None:
     with pytest.raises(StageError, match="exists already"):
         cold.cold_start(COLD, cold_folder)
+
+
+def test_the_recipes_of_the_shipped_model_follow_each_other_at_toy_size(toy_dataset: Path, tmp_path: Path) -> None:
+    cold = ["minutes=0", "steps=2", "puzzles=64", "layers=1", "hidden_size=48", "intermediate_size=64", "batch_rows=1"]
+    cold += ["check_puzzles=2", "workers=1", "vocab_size=300"]
+    start = load_recipe("tiny-cold-start", [f"cold_start.{change}" for change in cold])
+    assert train(start, str(toy_dataset), tmp_path / "start") is not None
+    grpo = ["max_steps=1", "save_steps=1", "per_device_train_batch_size=16", "gradient_accumulation_steps=1"]
+    grpo += ["max_completion_length=8"]
+    changes = [f"base={tmp_path / 'start'}", "curriculum=null", *(f"grpo.{change}" for change in grpo)]
+    written = train(load_recipe("tiny-grpo", changes), str(toy_dataset), tmp_path / "model")
+    assert written is not None and written.results["steps"] == 1
+    (logged,) = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()][:1]
+    assert "rewards/truth_reward/mean" in logged

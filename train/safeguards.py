@@ -104,5 +104,5 @@ def _exploded(logs: Mapping[str, Any], before: deque[dict[str, Any]]) -> str | N
             return f"{name} jumped from {usual:.3g} to {value:.3g}"
     most = max(abs(entry["reward"]) + (entry.get("reward_std") or 0.0) for entry in before)
     if most > 0 and abs(logs["reward"]) > max(LOWEST_REWARD, EXPLODED * most):
-        return f"reward jumped from at most {most:.3g} to {logs['reward']:.3g}"
+        return f"reward jumped from at most {most:.3g} to {logs['reward']:.3g} (look at the reward functions first)"
     return None

@@ -233,8 +233,7 @@ def recipe_of(options: argparse.Namespace, micro_batch: int) -> Recipe:
     if options.toy:
         return replace(recipe, grpo=grpo | {"use_vllm": False, "vllm_enable_sleep_mode": False})
     if layout.vllm != "none":
-        asked = {**grpo.get("generation_kwargs", {}), "ignore_eos": True}
-        grpo |= {"generation_kwargs": asked, "vllm_max_model_length": 1536}
+        grpo |= {"generation_kwargs": {"ignore_eos": True}, "vllm_max_model_length": 1536}
     if layout.vllm == "server":
         grpo |= {"vllm_server_base_url": f"http://127.0.0.1:{PORT}", "vllm_server_timeout": options.budget}
     return replace(recipe, grpo=grpo)

@@ -45,14 +45,16 @@ class Trainer(GRPOTrainer):
         if self.ids_alone:
             generation.logprobs = None
 
-    def _generate_single_turn(self, prompt_ids: Any, *others: Any, **named: Any) -> tuple[list[list[int]], Any]:
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, *others: Any, **named: Any
+    ) -> tuple[list[list[int]], Any]:
         """Token ids of a completion for each prompt, and their log probabilities or None."""
         if not self.ids_alone:
-            return super()._generate_single_turn(prompt_ids, *others, **named)
+            return super()._generate_single_turn(prompt_ids, images, *others, **named)
         if self.state.global_step != self._last_loaded_step:
             self.vllm_generation.sync_weights()
             self._last_loaded_step = self.state.global_step
-        found = self.vllm_generation.generate(prompts=prompt_ids, images=others[0], num_generations=1)  # of each prompt
+        found = self.vllm_generation.generate(prompts=prompt_ids, images=images, num_generations=1)  # of each prompt
         return found[1], None
 
     def _get_per_token_logps_and_entropies(

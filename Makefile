@@ -1,5 +1,6 @@
 # make demo   the whole chain on this computer, without an account; SERVE=0 stops before serving the page
 # make test   every test, two files at a time; `make lint` checks style and types
+#             (Hypothesis draws the same examples each time there; a bare `pytest` looks for new ones)
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +25,7 @@ demo: $(VENV)/installed
 	@$(BIN)/countdown-r1 run demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: $(VENV)/installed $(VENV)/browser $(VENV)/sharded
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile -m 'not stress'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile -m 'not stress' --hypothesis-profile=ci
 
 stress: $(VENV)/installed $(VENV)/sharded $(VENV)/vllm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m stress

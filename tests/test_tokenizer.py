@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -22,10 +23,28 @@ from countdown_r1.train.tokenizer import END, PAD, START, train_tokenizer
 TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 PUZZLE = Puzzle((68, 77, 93, 43), 95)
 SETTINGS = ColdStart(numbers=(3,), number_weights=(1.0,), puzzles=100, vocab_size=600)
+SPECIAL = (PAD, START, END)
 PIECES = st.sampled_from(
-    [*TAGS, "84 - 19 = 65. Yes!", "突然想到,可以用 ", "\n", " ", "1234567890", "\u3000", "𝟙", "\u00e9", "e\u0301"]
+    [
+        *TAGS,
+        *SPECIAL,
+        "84 - 19 = 65. Yes!",
+        "突然想到,可以用 ",
+        "\n",
+        " ",
+        "1234567890",
+        "\u3000",
+        "𝟙",
+        "\u00e9",
+        "e\u0301",
+    ]
 )
 TEXTS = st.lists(PIECES | st.text(max_size=12), max_size=12).map("".join)
+
+
+def without_special(text: str) -> str:
+    """What ``skip_special_tokens`` leaves: a special token spelled out in a text is that token, as in Qwen's."""
+    return re.sub("|".join(map(re.escape, SPECIAL)), "", text)
 
 
 def samples(n: int) -> list[tuple[str, str]]:
@@ -59,13 +78,15 @@ def test_a_saved_tokenizer_gives_identical_ids_and_the_text_comes_back(
     ids = fresh(text)["input_ids"]
     assert saved(text)["input_ids"] == ids
     assert saved.decode(ids) == fresh.decode(ids) == text
-    assert saved.decode(ids, skip_special_tokens=True) == text
+    assert saved.decode(ids, skip_special_tokens=True) == without_special(text)
 
 
 @settings(max_examples=50, deadline=None)
 @given(text=TEXTS)
 def test_the_shipped_tokenizer_gives_any_text_back(shipped: PreTrainedTokenizerBase, text: str) -> None:
-    assert shipped.decode(shipped(text)["input_ids"], skip_special_tokens=True) == text
+    ids = shipped(text)["input_ids"]
+    assert shipped.decode(ids) == text
+    assert shipped.decode(ids, skip_special_tokens=True) == without_special(text)
 
 
 def test_prompts_and_traces_survive_the_round_trip(

@@ -36,6 +36,7 @@ _COST = {
     "other": ("anything else", "其他"),
     "tokens": ("Tokens", "token 数"),
     "energy_kwh": ("Energy in kWh", "能耗(千瓦时)"),
+    "training_energy_kwh": ("Energy of the GPUs that train, in kWh", "训练 GPU 的能耗(千瓦时)"),
     "price_per_hour": ("Price of an hour", "每小时价格"),
     "total": ("Total", "总计"),
 }

@@ -18,9 +18,10 @@ from countdown_r1.cli import main
 from countdown_r1.errors import InputError
 from countdown_r1.game.answer import judge
 from countdown_r1.game.puzzle import Puzzle
+from countdown_r1.publish import tables
 from countdown_r1.train import layout, preflight_gpu
 from countdown_r1.train.clusters import Cost, Launch
-from countdown_r1.train.cost import cost_of, sessions
+from countdown_r1.train.cost import cost_of, cost_table, sessions
 from countdown_r1.train.forecast import forecast
 from countdown_r1.train.layout import SLEEPING_GIB, choose, placed
 from countdown_r1.train.memory import Shape, estimate
@@ -325,6 +326,20 @@ def test_gpus_of_a_vllm_server_are_paid_for_and_busy_while_it_writes() -> None:
     assert cost["gpu_hours"] == {"allocated": 4.0, "busy": pytest.approx((1200 * 1 + 1800 * 3) / 3600, abs=1e-4)}
     assert (cost["elastic_gpu_hours"], cost["reserved_gpu_hours"]) == (4.0, 10.0)
     assert cost["stages"]["generation"] == {"gpu_hours": pytest.approx(1.3333), "total": 4.0}
+
+
+@pytest.mark.parametrize("metered", [True, False])
+def test_energy_is_that_of_all_gpus_or_says_whose_it_is(metered: bool, tmp_path: Path) -> None:
+    servers = {"gpus": 3, "server_gpus": 1, "servers_metered": metered}
+    events = [{**event, **servers} if event["event"] == "start" else event for event in EVENTS]
+    cost = cost_of(Cost(12.0, "USD", "4x"), sessions(events))
+    found = (cost["energy_kwh"], cost["training_energy_kwh"])
+    assert found == ((2.0, None) if metered else (None, 2.0))
+    (tmp_path / "cost.json").write_text(json.dumps(cost))
+    told = "energy 2.0000 kWh" + ("" if metered else " of the GPUs that train")
+    assert told in cost_table(tmp_path).splitlines()
+    label = "Energy in kWh" if metered else "Energy of the GPUs that train, in kWh"
+    assert f"| {label} | 2 |" in tables.cost(cost)
 
 
 def test_a_run_without_events_costs_nothing() -> None:

@@ -216,27 +216,18 @@ def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path) -> None:
     assert not started_below(tmp_path)
 
 
-SEEN = """
-import os, pathlib
-def seen(completions, **_):
-    pathlib.Path(__file__).with_suffix(".txt").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
-    return [float(len(text) % 2) + 0.5 for text in completions]
-"""
-
-
 def test_the_last_gpu_serves_and_the_others_train_whichever_the_user_made_visible(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
 ) -> None:
     """The article's layout without a GPU: a process in vLLM's place notes what it was given; the sampling is ours."""
-    program, notes, reward = tmp_path / "bin" / "vllm", tmp_path / "notes", tmp_path / "seen.py"
+    program, notes, reward = tmp_path / "bin" / "vllm", tmp_path / "notes", Path(__file__).with_name("gpus_reward.py")
     program.parent.mkdir()
     program.write_text(f"#!{sys.executable}\n" + Path(__file__).with_name("vllm_stand_in.py").read_text())
     program.chmod(0o755)
-    reward.write_text(SEEN)
     recipe = replace(
         toy_recipe,
         grpo=dict(toy_recipe.grpo or {}, use_vllm=False),
-        rewards=replace(toy_recipe.rewards, functions=(f"{reward}:seen",)),
+        rewards=replace(toy_recipe.rewards, functions=(f"{reward}:noted",)),
         launch=Launch("accelerate", 1, 2, vllm="server"),
     )
     (tmp_path / "served.yaml").write_text(recipe_text(recipe))
@@ -261,7 +252,7 @@ def test_the_last_gpu_serves_and_the_others_train_whichever_the_user_made_visibl
     assert "starting the vLLM server on GPU 4" in done.stdout
     told, _, served = notes.read_text().splitlines()
     assert served == "4" and told.startswith("serve ")
-    assert reward.with_suffix(".txt").read_text() == "6"
+    assert notes.with_suffix(".train").read_text().splitlines() == ["6", "6,4"]
     assert not [found for found in psutil.process_iter(["cmdline"]) if str(program) in (found.info["cmdline"] or ())]
     cost = json.loads((tmp_path / "m" / "cost.json").read_text())
     assert (cost["processes"], cost["server_gpus"]) == (1, 1)

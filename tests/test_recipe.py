@@ -65,6 +65,37 @@ def test_every_shipped_recipe_parses_and_its_grpo_section_builds_trls_config(nam
         assert getattr(config, key) == value
 
 
+MINI_R1 = {
+    "max_steps": 450,
+    "num_generations": 8,
+    "max_completion_length": 1024,
+    "learning_rate": 5e-7,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+    "beta": 0.001,
+    "save_steps": 25,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "differs"),
+    [
+        ("qwen2.5-3b-en", {}),
+        ("qwen2.5-3b-fast", {"beta": 0.0}),
+        ("qwen2.5-7b-zh", {"max_steps": 200, "save_steps": 50}),
+    ],
+)
+def test_the_articles_recipes_hold_the_articles_values(name: str, differs: dict[str, Any], tmp_path: Path) -> None:
+    """Batch sizes are whatever makes 192 completions an update on the recipe's own GPUs."""
+    recipe = load_recipe(name)
+    laid_out = choose(recipe)
+    config = grpo_config(placed(recipe, laid_out), tmp_path)
+    assert {key: getattr(config, key) for key in MINI_R1} == MINI_R1 | differs
+    per_process = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    assert per_process * laid_out.processes == 192
+    assert laid_out.processes == (4 if name == "qwen2.5-3b-fast" else 3)
+
+
 def test_the_shipped_recipes_are_listed() -> None:
     assert {"demo", "tiny-cold-start"} <= set(shipped_recipes())
     with pytest.raises(InputError, match=r"one of .*demo"):

@@ -111,10 +111,11 @@ def test_the_weights_are_whole_and_the_same(trained: dict[str, Path], sharding: 
     assert manifest.read(trained[sharding]).results["world_size"] == 2
 
 
+@pytest.mark.parametrize("sharding", ["zero1", "zero3", "fsdp2"])
 def test_a_killed_sharded_run_goes_on_to_the_losses_and_weights_of_an_undisturbed_one(
-    trained: dict[str, Path], toy_dataset: Path
+    trained: dict[str, Path], toy_dataset: Path, sharding: str
 ) -> None:
-    whole, folder = trained["zero1"], trained["zero1"].with_name("killed")
+    whole, folder = trained[sharding], trained[sharding].with_name(f"killed-{sharding}")
     path, partial = folder.with_suffix(".yaml"), folder.with_suffix(".partial")
     path.write_text(recipe_text(load_recipe(str(whole.with_suffix(".yaml")), ["grpo.save_steps=1"])))
     command = [*TORCHRUN, str(HERE / "sharded_cpu.py"), str(path), "--dataset", str(toy_dataset), "--out", str(folder)]

@@ -21,6 +21,7 @@ from countdown_r1.train.launch import Start
 from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Recipe, recipe_text
 from countdown_r1.train.slurm import sbatch_script, submit
+from countdown_r1.train.timeline import read_timeline
 
 HERE = Path(__file__).parent
 SLURM = Slurm(gpu_gres=None, cpus_per_task=1, hours=0.2)
@@ -40,11 +41,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment | {"PATH": path, "STAND_IN_NOTES": str(folder / "notes"), "OMP_NUM_THREADS": "1"}
 
 
-def write(recipe: Recipe, folder: Path, steps: int, vllm: str = "none") -> Path:
+def write(recipe: Recipe, folder: Path, steps: int, vllm: str = "none", nodes: int = 2) -> Path:
     grpo = dict(recipe.grpo or {}, max_steps=steps, save_steps=2)
     if vllm == "server":
         grpo["use_vllm"] = False  # there is no vLLM here: the training samples by itself, the server role still runs
-    launch = Launch("slurm", 2, 1, vllm=vllm)
+    launch = Launch("slurm", nodes, 2 // nodes, vllm=vllm)
     path = folder / "run.yaml"
     path.write_text(recipe_text(replace(recipe, name="run", grpo=grpo, launch=launch, slurm=SLURM)))
     return path
@@ -114,6 +115,22 @@ def test_the_last_node_serves_while_the_first_trains(
     assert subprocess.run(["squeue", "-h"], env=cluster, capture_output=True, text=True, check=True).stdout == ""
 
 
+@needs_root
+def test_a_node_is_divided_among_the_gpus_that_slurm_gave(
+    toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path, cluster: dict[str, str]
+) -> None:
+    rewards = replace(toy_recipe.rewards, functions=(f"{HERE / 'gpus_reward.py'}:noted",))
+    recipe = write(replace(toy_recipe, rewards=rewards), tmp_path, 2, "server", nodes=1)
+    begun = begin(recipe, toy_dataset, tmp_path, cluster | {"CUDA_VISIBLE_DEVICES": "6,4"})
+    said, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, said
+    assert Path(cluster["STAND_IN_NOTES"]).read_text().splitlines()[1:] == ["n1", "4"]
+    assert Path(cluster["STAND_IN_NOTES"]).with_suffix(".train").read_text().splitlines() == ["6", "6,4"]
+    cost = json.loads((tmp_path / "model" / "cost.json").read_text())
+    assert (cost["processes"], cost["server_gpus"]) == (1, 1)
+    assert next(read_timeline(tmp_path / "model" / "timeline.jsonl"))["servers_metered"]
+
+
 def start(nodes: int, vllm: str, slurm: Slurm = SLURM) -> Start:
     recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=slurm)
     layout = choose(recipe)
@@ -131,7 +148,8 @@ def test_the_script_is_bash(nodes: int, vllm: str) -> None:
 def test_one_node_is_divided_between_training_and_the_server() -> None:
     text = sbatch_script(start(1, "server"))
     assert "--ntasks=3 --ntasks-per-node=3" in text
-    assert "CUDA_VISIBLE_DEVICES=0,1,2" in text and "CUDA_VISIBLE_DEVICES=3 vllm" in text
+    assert text.count("${CUDA_VISIBLE_DEVICES:-0,1,2,3}") == 2  # those that SLURM gave, if it says
+    assert "cut -d, -f1-3 <<<" in text and "cut -d, -f4-4 <<<" in text
 
 
 def test_what_the_recipe_asks_of_the_cluster_is_in_the_script() -> None:

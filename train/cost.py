@@ -20,7 +20,8 @@ STAGES = ("generation", "rewards", "update", "other")
 class Session:
     """One stretch of a run on its machines: seconds by stage; ``began`` and ``ended`` in seconds since 1970.
 
-    ``gpus`` train, ``server_gpus`` write for them; without servers the former do both.
+    ``gpus`` train, ``server_gpus`` write for them; without servers the former do both. ``joules`` are those of all of
+    them where the servers are ``metered``, else of the former.
     """
 
     began: float
@@ -30,6 +31,7 @@ class Session:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES[:3], 0.0))
     tokens: float = 0.0
     joules: float | None = None
+    metered: bool = True
 
     @property
     def held(self) -> float:
@@ -52,7 +54,9 @@ def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
     found: list[Session] = []
     for event in events:
         if event["event"] == "start":
-            found.append(Session(event["time"], event["gpus"], event["time"], event.get("server_gpus", 0)))
+            servers = event.get("server_gpus", 0)
+            metered = not servers or event.get("servers_metered", False)
+            found.append(Session(event["time"], event["gpus"], event["time"], servers, metered=metered))
             continue
         if not found:
             continue
@@ -68,8 +72,8 @@ def sessions(events: Iterable[Mapping[str, Any]]) -> list[Session]:
 def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
     """Every figure of ``cost.json``.
 
-    ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. The energy is that of the GPUs that train.
-    Elastic pays for the sessions alone,
+    ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. Energy is that of all GPUs, or stands under
+    ``training_energy_kwh`` where servers on other machines were not measured. Elastic pays for the sessions alone,
     reserved for everything from the first start to the last end, pauses included.
     """
     held = sum(session.held for session in found)
@@ -80,6 +84,8 @@ def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
     price = cost.price_per_hour * nodes
     per_gpu_second = price * held / 3600 / allocated if allocated else 0.0
     joules = [session.joules for session in found if session.joules is not None]
+    energy = round(sum(joules) / 3.6e6, 4) if joules else None
+    metered = all(session.metered for session in found)
     return {
         "hardware": cost.hardware,
         "processes": max((session.gpus for session in found), default=0),
@@ -95,7 +101,8 @@ def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
             for name, seconds in by_stage.items()
         },
         "tokens": int(max((session.tokens for session in found), default=0)),
-        "energy_kwh": round(sum(joules) / 3.6e6, 4) if joules else None,
+        "energy_kwh": energy if metered else None,
+        "training_energy_kwh": None if metered else energy,
         "elastic_gpu_hours": round(allocated / 3600, 4),
         "reserved_gpu_hours": round(reserved / 3600, 4),
         "saved_by_elastic": round(1 - allocated / reserved, 4) if reserved else 0.0,
@@ -120,9 +127,9 @@ def cost_table(run: Path) -> str:
         lines.append(f"{name:<12} {stage['gpu_hours']:>10.4f} {stage['total']:>12.4f}")
     lines.append(f"{'all':<12} {values['gpu_hours']['allocated']:>10.4f} {values['total']:>12.4f}")
     lines.append(f"busy {values['gpu_hours']['busy']:.4f} GPU-hours, {values['tokens']:,} tokens")
-    if values["energy_kwh"] is not None:
-        training = " of the GPUs that train" if values.get("server_gpus") else ""
-        lines.append(f"energy {values['energy_kwh']:.4f} kWh{training}")
+    for key, whose in (("energy_kwh", ""), ("training_energy_kwh", " of the GPUs that train")):
+        if values.get(key) is not None:
+            lines.append(f"energy {values[key]:.4f} kWh{whose}")
     lines.append(
         f"elastic {values['elastic_gpu_hours']:.4f} against reserved {values['reserved_gpu_hours']:.4f} GPU-hours: "
         f"{values['saved_by_elastic']:.1%} less, over {values['sessions']} session(s)"

@@ -21,6 +21,7 @@ from .layout import Layout, plan
 from .recipe import Recipe, recipe_text
 from .servers import serving, visible_gpus
 from .stopping import RUNNING_FILE, STOP_FILE, forget_request
+from .timeline import METERED
 
 if TYPE_CHECKING:
     from ..hub import Hub
@@ -140,9 +141,12 @@ def process_command(layout: Layout, recipe: Path, dataset: str, out: Path, overw
 
 
 def _environment(start: Start) -> dict[str, str]:
-    training = {"CUDA_VISIBLE_DEVICES": ",".join(visible_gpus(start.layout.per_node))}
-    kept = training if start.layout.server_gpus else {}
-    return os.environ | {COMMAND: start.command} | kept
+    """A server beside the training gets the last GPUs; the energy is that of all of them."""
+    environment = os.environ | {COMMAND: start.command}
+    if servers := start.layout.server_gpus:
+        held = visible_gpus(start.layout.per_node + servers)
+        environment |= {METERED: ",".join(held), "CUDA_VISIBLE_DEVICES": ",".join(held[: start.layout.per_node])}
+    return environment
 
 
 def _on_slurm(start: Start) -> None:

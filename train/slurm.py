@@ -19,6 +19,7 @@ from ..manifest import PARTIAL
 from .layout import SERVER_PORT
 from .recipe import Recipe, recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
+from .timeline import METERED
 
 if TYPE_CHECKING:
     from .launch import Start
@@ -55,7 +56,7 @@ def sbatch_script(start: Start) -> str:
     """The batch script: roles, rendezvous, requeue. Paths in it are absolute and must be on a shared disk."""
     recipe, layout = start.recipe, start.layout
     slurm, launch = recipe.slurm, recipe.launch
-    own_node = bool(layout.server_nodes)
+    beside = layout.server_gpus and not layout.server_nodes
     template = resources.files("countdown_r1.train").joinpath("templates/train.sbatch").read_text(encoding="utf-8")
     names: dict[str, Any] = {
         "name": recipe.name,
@@ -72,7 +73,9 @@ def sbatch_script(start: Start) -> str:
         "train_nodes": layout.train_nodes,
         "per_node": layout.per_node,
         "processes": layout.processes,
-        "train_gpus": ",".join(map(str, range(layout.per_node))) if layout.server_gpus and not own_node else "",
+        "metered": METERED,
+        # GPUs of a node that trains and serves, where SLURM does not say which ones the job has
+        "shared": ",".join(map(str, range(launch.gpus_per_node))) if beside else "",
         "startup_seconds": launch.startup_seconds,
         "command": _training_command(start),
         "server_key": "grpo.vllm_server_base_url",
@@ -121,11 +124,9 @@ def _training_command(start: Start) -> str:
 
 def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
     layout = start.layout
-    gpus = range(layout.server_gpus) if layout.server_nodes else range(layout.per_node, recipe.launch.gpus_per_node)
-    environment = SERVER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
     return {
         "node": layout.train_nodes if layout.server_nodes else 0,
-        "environment": " ".join(f"{name}={value}" for name, value in environment.items()),
+        "environment": " ".join(f"{name}={value}" for name, value in SERVER_ENVIRONMENT.items()),
         "command": shlex.join(serve_command(recipe, layout)),
         "port": SERVER_PORT,
     }

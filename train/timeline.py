@@ -15,16 +15,16 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 TIMELINE_FILE = "timeline.jsonl"
+METERED = "COUNTDOWN_R1_METERED_GPUS"  # this machine's GPUs that a run holds, where it trains on some of them
 
 
 class Timeline(TrainerCallback):
     """Writes ``timeline.jsonl``, from the first process alone.
 
     ``start``: a session began, with the GPUs that train and those of vLLM servers. ``step``: seconds of generation,
-    rewards and update, and tokens.
-    ``save``: a checkpoint, with the energy so far of all nodes that train. ``end``: the session left the training
-    loop. A killed session has no end; its last event stands for it. Reward functions tell when they begin and end
-    (``rewarding``, ``rewarded``).
+    rewards and update, and tokens. ``save``: a checkpoint, with the energy so far of all nodes that train, and of a
+    server on one of them. ``end``: the session left the training loop. A killed session has no end; its last event
+    stands for it. Reward functions tell when they begin and end (``rewarding``, ``rewarded``).
     """
 
     def __init__(self, path: Path, gpus: int, began: float, server_gpus: int = 0) -> None:
@@ -33,7 +33,7 @@ class Timeline(TrainerCallback):
         self.step = self.rewards_began = self.rewards_ended = began
         self.tokens = 0.0
         self.energy = joules()
-        self._write("start", at=began, gpus=gpus, server_gpus=server_gpus, energy=self.energy is not None)
+        self._write("start", at=began, gpus=gpus, server_gpus=server_gpus, servers_metered=METERED in os.environ)
 
     def rewarding(self) -> None:
         """Completions are there, rewards begin."""
@@ -94,9 +94,10 @@ def read_timeline(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def joules() -> float | None:
-    """Energy that the GPUs this process may use have taken since their driver was loaded; None where NVML does not say.
+    """Energy that this run's GPUs here have taken since their driver was loaded; None where NVML does not say.
 
-    ``CUDA_VISIBLE_DEVICES`` says which, as CUDA reads it: numbers or beginnings of UUIDs, separated by commas.
+    They are those this process may use, unless the launcher says that a server beside it holds more (``METERED``).
+    Either is read as CUDA does: numbers or beginnings of UUIDs, separated by commas.
     """
     try:
         import pynvml  # pyright: ignore[reportMissingImports]
@@ -105,7 +106,7 @@ def joules() -> float | None:
     with suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
-        if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        if (visible := os.environ.get(METERED, os.environ.get("CUDA_VISIBLE_DEVICES"))) is not None:
             names = [name.strip() for name in visible.split(",")]
             handles = [handle for place, handle in enumerate(handles) if _named(pynvml, handle, place, names)]
         return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1000

@@ -20,6 +20,7 @@ from .errors import StageError
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
 PARTIAL = ".partial"
+PASSING = (".writing", ".whole")  # ends of names of folders that are gone when a stage has ended
 _REPORTED = ("countdown-r1", "datasets", "huggingface_hub", "transformers", "trl", "torch", "gradio", "numpy")
 
 
@@ -81,7 +82,9 @@ def write(folder: Path, manifest: Manifest) -> None:
     manifest.git_commit = _git_commit()
     manifest.files = hashes(folder)
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    writing = folder / f"{FILE_NAME}.writing"
+    writing.write_text(text + "\n", encoding="utf-8")
+    writing.replace(folder / FILE_NAME)
 
 
 def read(folder: Path) -> Manifest:
@@ -100,9 +103,10 @@ def read(folder: Path) -> Manifest:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under ``folder`` but the manifest, by relative posix path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE_NAME)
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    """SHA-256 of every file under ``folder`` but the manifest, by relative posix path; without what is ``PASSING``."""
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    lasting = {name: path for name, path in paths.items() if not name.partition("/")[0].endswith(PASSING)}
+    return {name: sha256(path) for name, path in lasting.items() if name != FILE_NAME}
 
 
 def sha256(path: Path) -> str:

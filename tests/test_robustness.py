@@ -27,7 +27,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.grpo import generation_steps, grpo_config
 from countdown_r1.train.recipe import Launch, Recipe, recipe_text
-from countdown_r1.train.resume import SEAL, drop_unfinished, last_checkpoint, same_run, seal, thin
+from countdown_r1.train.resume import SEAL, differences, drop_unfinished, last_checkpoint, put_reduced, seal, thin
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
 from countdown_r1.train.watchdog import Watchdog
@@ -308,6 +308,23 @@ def test_older_checkpoints_keep_their_weights_alone(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) == str(folders[-1])
 
 
+def test_whole_checkpoints_come_back_wherever_finishing_was_cut_short(tmp_path: Path) -> None:
+    first, last = checkpoint(tmp_path, 2, sealed=False), checkpoint(tmp_path, 10)
+    for place, keep in ((first, False), (last, True)):
+        (reduced := place.with_suffix(".writing")).mkdir()
+        (reduced / "model.safetensors").write_text("reduced")
+        put_reduced(place, reduced, keep)
+    names = ["checkpoint-10", "checkpoint-10.whole", "checkpoint-2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert last_checkpoint(tmp_path) is None
+    (tmp_path / "checkpoint-10.writing").mkdir()  # a whole one that was being removed
+    shutil.rmtree(tmp_path / "checkpoint-10")  # as between the two names
+    drop_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
+    assert last_checkpoint(tmp_path) == str(last)
+    assert (first / "model.safetensors").read_text() == "reduced"
+
+
 def test_checkpoints_between_generations_are_refused(tmp_path: Path) -> None:
     grpo = {"per_device_train_batch_size": 8, "steps_per_generation": 4, "save_steps": 6}
     with pytest.raises(InputError, match="use a multiple of 4, such as 8"):
@@ -318,6 +335,8 @@ def test_checkpoints_between_generations_are_refused(tmp_path: Path) -> None:
 def test_where_a_run_is_does_not_make_it_another_one(toy_recipe: Recipe) -> None:
     text = recipe_text(toy_recipe)
     elsewhere = replace(toy_recipe, launch=Launch(stall_seconds=9), cost=replace(toy_recipe.cost, price_per_hour=9.0))
-    assert same_run(text, recipe_text(elsewhere))
-    assert not same_run(text, recipe_text(of(toy_recipe)))
-    assert not same_run(text[: len(text) // 2], text)
+    assert differences(text, recipe_text(elsewhere)) == []
+    assert differences(text, recipe_text(replace(elsewhere, base="novice"))) == ["base"]
+    changed = replace(toy_recipe, grpo=dict(toy_recipe.grpo or {}, learning_rate=1.0))
+    assert differences(text, recipe_text(changed)) == ["grpo.learning_rate"]
+    assert all(differences(broken, text) for broken in ("", "[", "- 1", text[: len(text) // 2]))

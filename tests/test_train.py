@@ -28,6 +28,7 @@ from countdown_r1.train.adapters import load_trainable
 from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
 from countdown_r1.train.resume import last_checkpoint
 from countdown_r1.train.stage import train, train_rows
+from countdown_r1.train.timeline import read_timeline
 
 if TYPE_CHECKING:
     from conftest import ToyRun
@@ -40,6 +41,17 @@ MODEL_FILES = {
     "tokenizer.json",
     "tokenizer_config.json",
 }
+KILLED = """
+import os
+from countdown_r1.cli import main
+from countdown_r1.train import stage
+done = stage.{place}
+def killed(*arguments, **named):
+    done(*arguments, **named)
+    os._exit(137)
+stage.{place} = killed
+main()
+"""
 NOTHING = "def nothing(completions, **_):\n    return [0.0] * len(completions)\n"
 
 
@@ -362,12 +374,36 @@ def test_an_interruption_while_finishing_costs_no_training(
     assert [line for line in (out / "metrics.jsonl").read_text().splitlines() if '"reward"' in line] == rewarded
 
 
+@pytest.mark.parametrize("place", ["put_reduced", "write_cost", "manifest.write", "_drop_passing"])
+def test_a_kill_while_finishing_costs_no_training(
+    interrupted: Interrupted, toy_dataset: Path, tmp_path: Path, place: str
+) -> None:
+    out, partial, step = resumable(interrupted, tmp_path)
+    command = [sys.executable, "-c", KILLED.format(place=place), "train", str(tmp_path / "short.yaml")]
+    done = subprocess.run([*command, "--dataset", str(toy_dataset), "--out", str(out)], check=False)
+    assert done.returncode == 137 and partial.exists()
+    logged = (partial / "metrics.jsonl").read_text()
+    assert go_on(tmp_path, toy_dataset).endswith(f"{out}\n0")
+    assert (out / "metrics.jsonl").read_text().count('"reward"') == logged.count('"reward"')
+    events = [event for event in read_timeline(out / "timeline.jsonl") if event["event"] == "step"]
+    assert max(event["step"] for event in events) == step + 1
+    assert [event["step"] for event in events].count(step + 1) == 1, "no step was trained twice"
+    assert manifest.damaged_files(out) == []
+    assert not [path for path in out.rglob("*") if path.name.endswith((".writing", ".whole"))]
+    for number in range(step - 1, step + 2):
+        assert {path.name for path in (out / f"checkpoint-{number}").iterdir()} == MODEL_FILES
+
+
 def test_another_recipe_does_not_go_on_where_this_one_stopped(
     interrupted: Interrupted, toy_run: ToyRun, tmp_path: Path
 ) -> None:
     out, partial, _ = resumable(interrupted, tmp_path)
     other = replace(toy_run.recipe, grpo=dict(toy_run.recipe.grpo or {}, max_steps=1))
-    written = train(other, str(toy_run.dataset), out)
+    said = r"checkpoint-\d+ belongs to a run with another grpo.max_steps, name;.*--overwrite"
+    with pytest.raises(StageError, match=said):
+        train(other, str(toy_run.dataset), out)
+    assert last_checkpoint(partial)
+    written = train(other, str(toy_run.dataset), out, overwrite=True)
     assert written is not None and written.results["steps"] == 1
     assert [entry["step"] for entry in steps_of(out) if "reward" in entry] == [1]
     assert not partial.exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import yaml
 from accelerate import PartialState
@@ -15,8 +14,9 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from ..errors import StageError
 
 ELSEWHERE = ("slurm", "kubernetes", "hf_jobs", "cost", "publish")  # where a run is, not what it learns
+FASTER_ELSEWHERE = ("vllm_server_", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode")  # prefixes of grpo's keys
 FULL_CHECKPOINTS = 2
-WEIGHTS_ONLY = "weights_only"
+WHOLE = ".whole"  # behind the name of a checkpoint that a reduced copy has replaced, until that is certain
 SEAL = "sealed.json"  # names and sizes of a checkpoint's files, written when all of them are there
 
 
@@ -43,9 +43,8 @@ def seal(checkpoint: Path) -> None:
 
 def thin(folder: Path, kept: int = FULL_CHECKPOINTS) -> None:
     """Reduce all but the last ``kept`` checkpoints to their weights: the rest is for going on, and is much larger."""
-    whole = sorted((path for path in folder.glob("checkpoint-*") if (path / SEAL).is_file()), key=_step)
+    whole = _sealed(folder)
     for checkpoint in whole[:-kept]:
-        (checkpoint / WEIGHTS_ONLY).touch()
         (checkpoint / SEAL).unlink()
         for pattern in ("optimizer*", "scheduler.pt", "rng_state*", "global_step*", "pytorch_model_fsdp*", "*.distcp"):
             for path in checkpoint.glob(pattern):
@@ -58,39 +57,66 @@ def last_checkpoint(folder: Path) -> str | None:
     A checkpoint without a seal was cut short by the interruption; the one before it serves. Raises ``StageError``
     when files of the chosen one are not what its seal says.
     """
-    whole = [path for path in folder.glob("checkpoint-*") if _step(path) and (path / SEAL).is_file()]
-    if not whole:
+    if not (whole := _sealed(folder)):
         return None
-    last = max(whole, key=_step)
+    last = whole[-1]
     if reason := _damage(last):
         raise StageError(f"{last} is damaged ({reason}); remove it to go on from the checkpoint before it")
     return str(last)
 
 
 def drop_unfinished(folder: Path) -> None:
-    """Remove checkpoints that were never sealed."""
+    """Undo what an interruption cut short: whole checkpoints come back, one that was being saved goes.
+
+    Each checkpoint is sealed before the next, so only those after the last sealed one can be incomplete.
+    """
+    for garbage in folder.glob("checkpoint-*.writing"):
+        shutil.rmtree(garbage)
+    for whole in folder.glob(f"checkpoint-*{WHOLE}"):
+        shutil.rmtree(whole.with_suffix(""), ignore_errors=True)
+        whole.rename(whole.with_suffix(""))
+    last = step_of(sealed[-1]) if (sealed := _sealed(folder)) else 0
     for path in folder.glob("checkpoint-*"):
-        if _step(path) and not (path / SEAL).is_file() and not (path / WEIGHTS_ONLY).is_file():
+        if step_of(path) > last:
             shutil.rmtree(path)
 
 
-def same_run(left: str, right: str) -> bool:
-    """Whether two recipes' texts mean the same training, wherever it runs and whatever it costs."""
-    return _deciding(left) == _deciding(right)
+def put_reduced(checkpoint: Path, reduced: Path, keep: bool) -> None:
+    """``reduced`` takes the place of ``checkpoint``; with ``keep`` that stays beside it for ``drop_unfinished``."""
+    checkpoint.rename(whole := checkpoint.with_suffix(WHOLE))
+    reduced.rename(checkpoint)
+    if not keep:
+        drop_whole(whole)
 
 
-def _deciding(text: str) -> dict[str, Any] | None:
+def drop_whole(whole: Path) -> None:
+    """Remove a checkpoint that was replaced; what an interruption leaves of it does not come back."""
+    whole.rename(garbage := whole.with_suffix(".writing"))
+    shutil.rmtree(garbage)
+
+
+def differences(left: str, right: str) -> list[str]:
+    """Settings (``section.key``) that make two recipes' texts different trainings, wherever they run."""
+    return sorted(dict(_deciding(left).items() ^ _deciding(right).items()))
+
+
+def _deciding(text: str) -> dict[str, str]:
+    """Each deciding setting with its value as JSON; none for a text that is no recipe."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
-        return None  # cut short by an interruption
+        return {}
     if not isinstance(values, dict):
-        return None
+        return {}
     kept = {key: value for key, value in values.items() if key not in ELSEWHERE}
     kept["launch"] = {key: (values.get("launch") or {}).get(key) for key in ("nodes", "gpus_per_node", "sharding")}
     grpo = values.get("grpo") or {}
-    kept["grpo"] = {key: value for key, value in grpo.items() if not key.startswith("vllm_server_")}
-    return kept
+    kept["grpo"] = {key: value for key, value in grpo.items() if not key.startswith(FASTER_ELSEWHERE)}
+    flat = {}
+    for section, value in kept.items():
+        named = value.items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{section}.{key}".rstrip("."): json.dumps(entry, default=str) for key, entry in named}
+    return flat
 
 
 def _damage(checkpoint: Path) -> str | None:
@@ -108,7 +134,13 @@ def _sizes(checkpoint: Path) -> dict[str, int]:
     return {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in sorted(files)}
 
 
-def _step(path: Path) -> int:
+def _sealed(folder: Path) -> list[Path]:
+    """Complete checkpoints that a run can go on from, in order."""
+    found = [path for path in folder.glob("checkpoint-*") if step_of(path) and (path / SEAL).is_file()]
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
     """The checkpoint's step, 0 for a name that is not one's."""
     number = path.name.removeprefix("checkpoint-")
     return int(number) if number.isdigit() else 0

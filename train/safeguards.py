@@ -75,10 +75,10 @@ class Sanity(TrainerCallback):
         if state.is_world_process_zero:
             report = {"reason": reason, "step": state.global_step, "checkpoint": checkpoint, "steps": [*self.logged]}
             (self.folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        kept = f"the checkpoint before it is {Path(checkpoint).name}" if checkpoint else "there is no checkpoint yet"
+        from_there = f" (from the checkpoint before it with --set base={checkpoint})" if checkpoint else ""
         return (
-            f"stopped at step {state.global_step}: {reason}; {kept}; lower grpo.learning_rate or raise grpo.beta, "
-            f"and see {self.folder / REPORT_FILE} and completion_samples/"
+            f"stopped at step {state.global_step}: {reason}; see {self.folder / REPORT_FILE} and completion_samples/, "
+            f"then train to another --out{from_there} with a lower grpo.learning_rate or a higher grpo.beta"
         )
 
 

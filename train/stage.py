@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from .. import manifest, models
 from ..build_dataset.dataset import load, pinned
-from ..errors import InputError
+from ..errors import InputError, StageError
 from .adapters import load_trainable, load_trained
 from .cold_start import cold_start, save_model
 from .cost import write_cost
@@ -33,7 +33,7 @@ from .grpo import DEFAULT_LENGTH, grpo_config, run_grpo
 from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
-from .resume import drop_unfinished, same_run
+from .resume import differences, drop_unfinished, last_checkpoint, put_reduced, step_of
 from .reward_functions import load_reward
 from .sharding import forget_sharding, plain_cpu
 from .stopping import forget_request
@@ -69,6 +69,10 @@ def train(
     rows = train_rows(dataset, recipe.dataset.languages)
     validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
     with _shared_folder(state, recipe, out, overwrite) as folder:
+        finished = (folder / manifest.FILE_NAME).is_file()  # an interruption came between the last file and OUT's name
+        state.wait_for_everyone()
+        if finished:
+            return manifest.read(folder) if state.is_main_process else None
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = load_trainable(recipe, base)
         rows = _chosen(recipe, model, tokenizer, rows, folder)
@@ -93,6 +97,7 @@ def train(
         } | ({"dataset": source} if source else {})
         write_cost(recipe.cost, folder, recipe.launch.nodes)
         manifest.write(folder, written)
+        _drop_passing(folder)
     return written
 
 
@@ -140,16 +145,36 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
         yield out.with_name(out.name + manifest.PARTIAL)
         return
     with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
-        text = recipe_text(recipe)
-        begun = folder / RECIPE_FILE
-        if not begun.exists() or not same_run(begun.read_text(encoding="utf-8"), text):
-            shutil.rmtree(folder)
-            folder.mkdir()
-        begun.write_text(text, encoding="utf-8")
-        drop_unfinished(folder)
+        if (folder / manifest.FILE_NAME).is_file():
+            _drop_passing(folder)
+        else:
+            drop_unfinished(folder)
+        _claim(folder, recipe_text(recipe), overwrite)
         forget_request(folder)
+        shutil.rmtree(folder / ALIVE_FOLDER, ignore_errors=True)  # of processes that are gone
         state.wait_for_everyone()
         yield folder
+
+
+def _claim(folder: Path, text: str, overwrite: bool) -> None:
+    """Go on with what this recipe left in ``folder``, or empty it.
+
+    Raises ``StageError`` rather than lose checkpoints of other settings without ``overwrite``.
+    """
+    begun = folder / RECIPE_FILE
+    changed = differences(begun.read_text(encoding="utf-8"), text) if begun.exists() else [RECIPE_FILE]
+    finished = (folder / manifest.FILE_NAME).is_file()
+    if changed and not overwrite and (last := str(folder) if finished else last_checkpoint(folder)):
+        raise StageError(
+            f"{last} belongs to a run with another {', '.join(changed[:5])}; train to another --out (from these "
+            f"weights with --set base={last}), or pass --overwrite to lose them"
+        )
+    if changed:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    writing = folder / f"{RECIPE_FILE}.writing"
+    writing.write_text(text, encoding="utf-8")
+    writing.replace(begun)
 
 
 def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
@@ -195,23 +220,26 @@ def _chosen(
 
 
 def _finish(base: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Final weights in bfloat16; checkpoints reduced to what can be loaded and published.
+    """Final weights in bfloat16; checkpoints reduced, one after the other, to what can be loaded and published.
 
-    Every reduced copy is written before the first checkpoint goes, so that an interruption costs no training.
+    The last one, which a rerun would go on from, stays whole beside its copy until the manifest is written.
     """
-    for unfinished in folder.glob("checkpoint-*.writing"):
-        shutil.rmtree(unfinished)
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
-    for checkpoint in checkpoints:
-        save_model(load_trained(checkpoint, base), tokenizer, checkpoint.with_name(checkpoint.name + ".writing"))
     save_model(load_trained(folder / FINAL, base), tokenizer, folder)
     for leftover in (FINAL, ALIVE_FOLDER):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    for checkpoint in checkpoints:  # the last one, which a rerun would go on from, goes last
-        shutil.rmtree(checkpoint)
-        checkpoint.with_name(checkpoint.name + ".writing").rename(checkpoint)
+    checkpoints = sorted((path for path in folder.glob("checkpoint-*") if step_of(path)), key=step_of)
+    for checkpoint in checkpoints:
+        reduced = checkpoint.with_suffix(".writing")
+        save_model(load_trained(checkpoint, base), tokenizer, reduced)
+        put_reduced(checkpoint, reduced, keep=checkpoint == checkpoints[-1])
     (folder / "README.md").unlink(missing_ok=True)
     (folder / "training_args.bin").unlink(missing_ok=True)
+
+
+def _drop_passing(folder: Path) -> None:
+    """Remove what only an interrupted run would need."""
+    for leftover in [path for path in folder.iterdir() if path.name.endswith(manifest.PASSING)]:
+        shutil.rmtree(leftover)
 
 
 def _base_record(folder: Path) -> dict[str, Any] | None:

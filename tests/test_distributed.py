@@ -216,6 +216,40 @@ def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path) -> None:
     assert not started_below(tmp_path)
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_is_still_starting_does_not_outlive_the_command(
+    how: signal.Signals, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    (program := tmp_path / "vllm").write_text("#!/bin/sh\nsleep 600\n")
+    program.chmod(0o755)
+    recipe = replace(toy_recipe, launch=Launch("accelerate", 1, 2, vllm="server"))
+    (tmp_path / "served.yaml").write_text(recipe_text(recipe))
+    command = ["train", str(tmp_path / "served.yaml"), "--dataset", str(toy_dataset), "--out", str(tmp_path / "m")]
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "countdown_r1", *command],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (servers := [one for one in started_below(tmp_path) if str(program) in one.info["cmdline"]]):
+        assert begun.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)  # until it is waited for
+    begun.send_signal(how)
+    said, _ = begun.communicate(timeout=60)
+    assert begun.returncode == 130, said
+    assert not any(server.is_running() for server in servers)
+    assert not started_below(tmp_path)
+
+
+@pytest.mark.parametrize("out", [Path(), Path("/")])
+def test_a_folder_without_a_name_is_refused(out: Path) -> None:
+    with pytest.raises(InputError, match="no folder that a run could make; name one, such as outputs/x/model"):
+        run(Recipe("x", grpo={}, launch=Launch("slurm", 2, 1)), out, [])
+
+
 def test_the_last_gpu_serves_and_the_others_train_whichever_the_user_made_visible(
     toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,15 @@ def test_a_cold_start_needs_no_base() -> None:
     assert "no 'grpo' section: cold start only" in report.facts
 
 
+@pytest.mark.parametrize(
+    ("steps", "every", "count"),
+    [(450, 25, 18), (450, 100, 5), (400, 0.05, 20), (10, 500, 1), (3, 0.1, 3), (-1, 500, 1)],
+)
+def test_the_disk_is_estimated_for_every_checkpoint_that_will_be_there(steps: int, every: float, count: int) -> None:
+    report = inspect(Recipe("x", grpo={"max_steps": steps, "save_steps": every}))
+    assert f", {count} checkpoint(s) need" in report.to_text()
+
+
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     full: Callable[[Any], Any] = lambda _: SimpleNamespace(free=100 * 2**20)  # noqa: E731
     monkeypatch.setattr(preflight_gpu.shutil, "disk_usage", full)

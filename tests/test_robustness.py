@@ -146,7 +146,7 @@ def test_every_completion_is_logged_with_step_prompt_numbers_target_and_verdict(
         assert all(str(number) in row["prompt"] for number in [*row["nums"], row["target"]])
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_of_the_step_it_fell_into(
     how: signal.Signals, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from transformers.trainer_callback import TrainerControl, TrainerState
 
 from countdown_r1 import manifest, models
 from countdown_r1.build_dataset.dataset import load
@@ -25,6 +26,7 @@ from countdown_r1.errors import CountdownError, InputError, StageError, Training
 from countdown_r1.train import cold_start as cold
 from countdown_r1.train import stage
 from countdown_r1.train.adapters import load_trainable
+from countdown_r1.train.grpo import RewardWatch
 from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
 from countdown_r1.train.resume import last_checkpoint
 from countdown_r1.train.stage import train, train_rows
@@ -213,6 +215,16 @@ def test_a_run_whose_first_steps_earn_nothing_is_stopped_with_a_hint(
     assert "hit max_completion_length: raise it" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "model").exists()
+
+
+def test_rewards_below_0_teach_where_they_differ() -> None:
+    watch, told = RewardWatch(), {"reward": -0.9, "reward_std": 0.1}
+    for _ in range(5):
+        watch.on_log(None, TrainerState(), TrainerControl(), logs=told)
+    alike = RewardWatch()
+    with pytest.raises(TrainingError, match="0 or as far below it"):
+        for _ in range(3):
+            alike.on_log(None, TrainerState(), TrainerControl(), logs={"reward": -1.0, "reward_std": 0.0})
 
 
 def test_fewer_puzzles_than_one_batch_asks_are_refused_instead_of_training_no_step(

@@ -262,7 +262,7 @@ class MetricsFile(TrainerCallback):
 
 
 class RewardWatch(TrainerCallback):
-    """Stops a run whose first logged steps earned nothing, and says what to look at."""
+    """Stops a run whose first logged steps earned nothing and told no completion from another."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -273,7 +273,7 @@ class RewardWatch(TrainerCallback):
         if "reward" not in logs or self.rewarded:
             return
         self.steps += 1
-        self.rewarded = logs["reward"] > 0  # a penalty alone teaches nothing either
+        self.rewarded = logs["reward"] > 0 or logs["reward_std"] > 0
         if self.steps >= ZERO_STEPS and not self.rewarded:
             clipped = logs.get("completions/clipped_ratio", 0.0)
             reason = (
@@ -282,5 +282,6 @@ class RewardWatch(TrainerCallback):
                 else "read completion_samples/: is the format wrong, or are the tags special tokens of the tokenizer?"
             )
             raise TrainingError(
-                f"every reward of the first {self.steps} logged steps is 0 or less, so nothing is learnt; {reason}"
+                f"every reward of the first {self.steps} logged steps is 0 or as far below it, so nothing is learnt; "
+                f"{reason}"
             )

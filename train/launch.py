@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import TrainingError
+from ..errors import InputError, TrainingError
 from ..manifest import PARTIAL
 from .forecast import forecast
 from .layout import Layout, plan
 from .recipe import Recipe, recipe_text
 from .servers import serving, visible_gpus
-from .stopping import RUNNING_FILE, STOP_FILE, forget_request
+from .stopping import RUNNING_FILE, STOP_FILE, STOPPING, forget_request, hearing, say
 from .timeline import METERED
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ def run_training(
     of the command line that the processes of this machine get too. Raises ``TrainingError`` when there are not as
     many of them as the recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
     """
-    if "LOCAL_RANK" in os.environ:
+    if {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and not dry_run:
         _work(recipe, dataset, out, overwrite, command, callbacks, echo)
+    if not out.name:
+        raise InputError(f"{out} is no folder that a run could make; name one, such as outputs/{recipe.name}/model")
     recipe, layout, memory = plan(recipe)
     for line in forecast(recipe, layout, memory):
         echo(line)
@@ -128,7 +130,7 @@ def _on_this_machine(start: Start) -> None:
         log = start.out.with_name(f"{start.out.name}.vllm.log")
         server = serving(start.recipe, start.layout, log, start.echo) if start.layout.server_gpus else nullcontext()
         partial = start.out.with_name(start.out.name + PARTIAL)
-        with server:
+        with hearing(signal.default_int_handler), server:
             if status := _run(arguments, _environment(start), partial):
                 raise TrainingError(f"a training process ended with status {status}; its message stands above")
 
@@ -184,21 +186,18 @@ def _run(arguments: list[str], environment: dict[str, str], partial: Path) -> in
     """
     forget_request(partial)
     with subprocess.Popen(arguments, env=environment, start_new_session=True) as process:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return process.wait()
         except KeyboardInterrupt:
             _ask_to_stop(process, partial)
             raise
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _ask_to_stop(process: subprocess.Popen[bytes], partial: Path) -> None:
     try:
         if (partial / RUNNING_FILE).exists():
-            print("\nstopping after this step, with a checkpoint; once more stops at once", file=sys.stderr, flush=True)
             (partial / STOP_FILE).touch()
+            say(STOPPING)
         else:
             process.send_signal(signal.SIGINT)
         process.wait()

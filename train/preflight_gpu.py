@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,7 +82,8 @@ def _disk(recipe: Recipe, shape: Shape) -> Iterator[Finding]:
     grpo = recipe.grpo or {}
     every = convert(float, grpo.get("save_steps", 500), "grpo", "save_steps")
     steps = whole(recipe, "max_steps", 0)
-    count = int(steps // every) if every >= 1 and steps > 0 else 1
+    every = every if every >= 1 else max(1.0, every * steps)  # a fraction is one of all steps
+    count = max(1, math.ceil(steps / every))  # the last step is always saved
     trained = shape.parameters if recipe.lora is None else shape.parameters // 50
     weights = (2 if recipe.launch.sharding.startswith("zero") else 4) * trained
     needed = count * weights + (FULL_CHECKPOINTS + 1) * 12 * trained + 2 * shape.parameters + SPARE_BYTES

@@ -1,12 +1,12 @@
-"""Stopping a run without losing it: Ctrl-C, SIGTERM or a file ask for a checkpoint at the next safe step."""
+"""Stopping a run without losing it: a signal or a file asks for a checkpoint at the next safe step."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +17,29 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 STOP_FILE = "stop"  # whoever cannot send a signal writes it: a pod's preStop hook, the process that started torchrun
 RUNNING_FILE = "running"  # there while the file is looked for
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a scheduler, a terminal that was closed
+STOPPING = "\nstopping after this step, with a checkpoint; once more stops at once"
+
+
+@contextmanager
+def hearing(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """``handler`` hears every one of ``SIGNALS`` while the body runs, but SIGHUP under nohup, which ignores it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def say(text: str) -> None:
+    """To the terminal, if it is still there."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class StopRequest(TrainerCallback):
@@ -37,19 +59,15 @@ class StopRequest(TrainerCallback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._hear) for number in SIGNALS}
-        try:
+        with hearing(self._hear):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
         if PartialState().is_main_process:
-            print("\nstopping after this step, with a checkpoint; once more stops at once", file=sys.stderr, flush=True)
+            say(STOPPING)
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if state.is_world_process_zero:

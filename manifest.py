@@ -52,9 +52,7 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iter
     With ``keep_partial`` what an interrupted run wrote stays in ``OUT.partial`` and is handed to the next
     run; otherwise it is removed. Raises ``StageError`` when ``out`` exists and ``overwrite`` is false.
     """
-    if out.exists() and not overwrite:
-        raise StageError(f"{out} exists already; pass --overwrite to replace it, or choose another folder")
-    refuse_foreign(out, FILE_NAME)
+    refuse_existing(out, overwrite)
     partial = out.with_name(out.name + PARTIAL)
     if partial.exists() and not keep_partial:
         shutil.rmtree(partial)
@@ -68,6 +66,13 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iter
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """Raise ``StageError`` when ``out`` is not for a stage to write."""
+    if out.exists() and not overwrite:
+        raise StageError(f"{out} exists already; pass --overwrite to replace it, or choose another folder")
+    refuse_foreign(out, FILE_NAME)
 
 
 def refuse_foreign(folder: Path, mark: str) -> None:

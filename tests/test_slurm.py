@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from countdown_r1 import manifest
-from countdown_r1.errors import InputError
+from countdown_r1.errors import InputError, StageError
+from countdown_r1.train import slurm
 from countdown_r1.train.clusters import Launch, Slurm
 from countdown_r1.train.launch import Start
 from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import Recipe, recipe_text
-from countdown_r1.train.slurm import sbatch_script, submit
+from countdown_r1.train.slurm import follow, job_state, sbatch_script, submit
 from countdown_r1.train.timeline import read_timeline
 
 HERE = Path(__file__).parent
@@ -113,6 +115,10 @@ def test_the_last_node_serves_while_the_first_trains(
     assert node == "n2"
     assert "http://n2:8000" in (tmp_path / "model" / "recipe.yaml").read_text()
     assert subprocess.run(["squeue", "-h"], env=cluster, capture_output=True, text=True, check=True).stdout == ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", cluster["SLURM_CONF"])
+        assert job_state(job_of(tmp_path)) == "COMPLETED"
+        assert job_state("424242") == "UNKNOWN"
 
 
 @needs_root
@@ -131,10 +137,10 @@ def test_a_node_is_divided_among_the_gpus_that_slurm_gave(
     assert next(read_timeline(tmp_path / "model" / "timeline.jsonl"))["servers_metered"]
 
 
-def start(nodes: int, vllm: str, slurm: Slurm = SLURM) -> Start:
-    recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=slurm)
+def start(nodes: int, vllm: str, asked: Slurm = SLURM, out: Path = Path("outputs/x/model"), **more: Any) -> Start:
+    recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=asked)
     layout = choose(recipe)
-    return Start(placed(recipe, layout), layout, "me/data", Path("outputs/x/model"), False, False, "", print)
+    return replace(Start(placed(recipe, layout), layout, "me/data", out, False, False, "", print), **more)
 
 
 @pytest.mark.parametrize(("nodes", "vllm"), [(1, "none"), (1, "server"), (3, "server"), (2, "colocate")])
@@ -153,12 +159,82 @@ def test_one_node_is_divided_between_training_and_the_server() -> None:
 
 
 def test_what_the_recipe_asks_of_the_cluster_is_in_the_script() -> None:
-    slurm = Slurm("gpu", "lab", 1.5, "gpu:h100", 12, 300, ("module load cuda",), ("--exclusive",))
-    text = sbatch_script(start(2, "none", slurm))
+    asked = Slurm("gpu", "lab", 1.5, "gpu:h100", 12, 300, ("module load cuda",), ("--exclusive",))
+    text = sbatch_script(start(2, "none", asked))
     for line in ("--partition=gpu", "--account=lab", "--time=90", "--gres=gpu:h100:4", "--exclusive", "--nodes=2"):
         assert f"#SBATCH {line}\n" in text
     assert "#SBATCH --signal=B:USR1@300\n" in text and "#SBATCH --requeue\n" in text
     assert "\nmodule load cuda\n" in text
+
+
+def test_a_path_that_the_shell_would_read_is_only_a_path(tmp_path: Path) -> None:
+    """The whole script runs, with programs that do nothing in SLURM's place."""
+    stub = tmp_path / "bin"
+    stub.mkdir()
+    (stub / "scontrol").write_text('#!/bin/sh\nif [ "$1" = requeue ]; then echo requeued; else echo n1; echo n2; fi\n')
+    (stub / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (stub / "python3").write_text("#!/bin/sh\n")
+    for program in stub.iterdir():
+        program.chmod(0o755)
+    folder = tmp_path / "a $(touch pwned)'s `touch pwned`"
+    folder.mkdir()
+    text = sbatch_script(start(2, "server", out=folder / "model", forwarded=("--push-to", "me", "--hub", "hub")))
+    environment = {"PATH": f"{stub}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_ID": "7"}
+    done = subprocess.run(
+        ["bash", "-c", text], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(Path.cwd().glob("pwned")) and not list(tmp_path.rglob("pwned"))
+    lines = done.stdout.splitlines()
+    assert f"--output={folder}/logs/vllm-%j.log" in lines
+    assert lines[lines.index("--out") + 1 :][:5] == [str(folder / "model"), "--push-to", "me", "--hub", "hub"]
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_the_job_goes_back_into_the_queue_while_the_run_is_unfinished_whatever_an_older_one_left(
+    tmp_path: Path, partial: bool
+) -> None:
+    stub = tmp_path / "bin"
+    stub.mkdir()
+    (stub / "scontrol").write_text('#!/bin/sh\nif [ "$1" = requeue ]; then echo requeued; else echo n1; fi\n')
+    (stub / "srun").write_text("#!/bin/sh\nkill -USR1 $PPID; sleep 1\n")
+    for program in stub.iterdir():
+        program.chmod(0o755)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").touch()
+    if partial:
+        (tmp_path / "model.partial").mkdir()
+    text = sbatch_script(start(1, "none", out=tmp_path / "model", overwrite=True))
+    environment = {"PATH": f"{stub}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_ID": "7"}
+    done = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert ("requeued" in done.stdout) is partial, done
+
+
+def test_a_controller_that_is_silent_for_a_moment_does_not_end_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program := tmp_path / "scontrol").write_text(
+        "#!/bin/sh\necho x >> looks; case $(wc -l < looks) in 1) echo JobState=RUNNING;; 2|3) exit 1;; "
+        "*) echo JobState=COMPLETED;; esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert follow("7", tmp_path / "log", print) == "COMPLETED"
+    monkeypatch.setattr(slurm, "SILENT_SECONDS", 1.5)
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert follow("7", tmp_path / "log", print) == slurm.SILENT
+
+
+def test_what_could_not_run_on_any_node_is_refused_before_the_queue(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").touch()
+    with pytest.raises(StageError, match="exists already; pass --overwrite"):
+        submit(start(2, "none", out=tmp_path / "model"))
+    with pytest.raises(InputError, match="no dataset at no/such/folder"):
+        submit(start(2, "none", dataset="no/such/folder"))
+    with pytest.raises(InputError, match="cannot hold SLURM's logs, its name has '%' in it"):
+        submit(start(2, "none", out=tmp_path / "100%" / "model"))
 
 
 def test_without_slurm_the_launcher_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

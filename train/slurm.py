@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from ..errors import InputError, TrainingError
-from ..manifest import PARTIAL
+from ..manifest import PARTIAL, refuse_existing
+from ..models import is_hub_id
 from .layout import SERVER_PORT
 from .recipe import Recipe, recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
 
 GOING_ON = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 LOOK_SECONDS = 1.0
+SILENT_SECONDS = 120.0  # of a controller that does not answer; a busy one comes back
+SILENT = "SILENT"
+UNREADABLE = ('"', "\\", "%", "\n")  # sbatch gives them a meaning of their own in the name of a log
 
 
 def submit(start: Start) -> None:
     """Write the script beside OUT, submit it, and show its log until the job ends.
 
-    Ctrl-C stops looking, not the job. Raises ``InputError`` without SLURM's commands here, ``TrainingError`` when it
-    refuses or the job fails.
+    Ctrl-C stops looking, not the job. Raises ``InputError`` without SLURM's commands here and for a dataset that no
+    node could read, ``StageError`` for an OUT that is there, ``TrainingError`` when SLURM refuses or the job fails.
     """
+    refuse_existing(start.out, start.overwrite)
+    if found := [sign for sign in UNREADABLE if sign in str(_logs(start))]:
+        raise InputError(
+            f"{_logs(start)} cannot hold SLURM's logs, its name has {found[0]!r} in it; choose another --out"
+        )
     script = start.out.with_name(f"{start.out.name}.sbatch")
     text = sbatch_script(start)
     if start.dry_run:
@@ -66,10 +75,10 @@ def sbatch_script(start: Start) -> str:
         "gpus_per_node": launch.gpus_per_node,
         "minutes": max(1, round(60 * slurm.hours)),
         "slurm": slurm,
-        "folder": _logs(start),
+        "logs": _logs(start),
+        "quoted_logs": shlex.quote(str(_logs(start))),
         "here": shlex.quote(str(Path.cwd())),
         "partial": shlex.quote(str(_absolute(start.out.with_name(start.out.name + PARTIAL)))),
-        "out": shlex.quote(str(_absolute(start.out))),
         "train_nodes": layout.train_nodes,
         "per_node": layout.per_node,
         "processes": layout.processes,
@@ -86,26 +95,27 @@ def sbatch_script(start: Start) -> str:
 
 def follow(job: str, log: Path, echo: Any) -> str:
     """Print what the job logs until it ends; its last state. A requeued job goes on."""
-    shown = 0
+    shown, heard = 0, time.monotonic()
     while True:
         state = job_state(job)
+        heard = heard if state == SILENT else time.monotonic()
         if log.exists():
             with log.open(encoding="utf-8", errors="replace") as file:
                 file.seek(shown)
                 if text := file.read():
                     echo(text.rstrip("\n"))
                 shown = file.tell()
-        if state not in GOING_ON:
+        if state not in GOING_ON and (state != SILENT or time.monotonic() - heard > SILENT_SECONDS):
             return state
         time.sleep(LOOK_SECONDS)
 
 
 def job_state(job: str) -> str:
-    """What the controller says of a job, ``UNKNOWN`` once it has forgotten it."""
+    """What the controller says of a job, ``UNKNOWN`` once it has forgotten it, ``SILENT`` when it does not answer."""
     command = ["scontrol", "show", "job", "-o", job]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\bJobState=(\w+)", done.stdout)
-    return found[1] if found else "UNKNOWN"
+    return found[1] if found else "UNKNOWN" if "invalid job id" in done.stderr.lower() else SILENT
 
 
 def _submitted(script: Path) -> str:
@@ -119,7 +129,7 @@ def _submitted(script: Path) -> str:
 def _training_command(start: Start) -> str:
     words = [sys.executable, "-m", "countdown_r1.train", str(_recipe_file(start)), "--dataset", _dataset(start)]
     words += ["--out", str(_absolute(start.out)), *(["--overwrite"] if start.overwrite else [])]
-    return shlex.join(words)
+    return shlex.join([*words, *start.forwarded])
 
 
 def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
@@ -133,7 +143,11 @@ def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
 
 
 def _dataset(start: Start) -> str:
-    return str(_absolute(Path(start.dataset))) if Path(start.dataset).exists() else start.dataset
+    """A folder's absolute path, or the Hub id."""
+    folder = Path(start.dataset)
+    if not folder.exists() and not start.dry_run and not is_hub_id(start.dataset):
+        raise InputError(f"no dataset at {folder}; build one there, or name another (a folder or NAMESPACE/NAME)")
+    return str(_absolute(folder)) if folder.exists() else start.dataset
 
 
 def _recipe_file(start: Start) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,62 @@ def test_a_bad_value_is_refused_with_section_key_what_was_expected_and_what_came
 ) -> None:
     message = refusal(tmp_path, values)
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("grpo.per_device_train_batch_size=0", "at least 1, got 0"),
+        ("grpo.per_device_train_batch_size=-8", "at least 1, got -8"),
+        ("grpo.num_generations=0", "at least 1, got 0"),
+        ("grpo.gradient_accumulation_steps=0", "at least 1, got 0"),
+        ("grpo.max_completion_length=-5", "at least 1, got -5"),
+        ("grpo.learning_rate=-5e-7", "at least 0, got -5e-7"),
+        ("grpo.save_steps=.nan", "at least 0, got nan"),
+        ("launch.completions_per_update=0", "at least 1, got 0"),
+        ("launch.completions_per_update=-192", "at least 1, got -192"),
+        ("launch.gpu_gib=.nan", "expected a number, got nan"),
+        ("slurm.hours=.inf", "expected a number, got inf"),
+        ("slurm.hours=-3", "at least 0.01, got -3.0"),
+        ("slurm.cpus_per_task=-1", "at least 1, got -1"),
+        ("slurm.warning_seconds=-9", "at least 0, got -9"),
+        ("kubernetes.hours=.nan", "expected a number, got nan"),
+        ("kubernetes.hours=-1", "at least 0.01, got -1.0"),
+        ("kubernetes.cpus=0", "at least 1, got 0"),
+        ("hf_jobs.hours=0", "at least 0.01, got 0.0"),
+        ("cost.seconds_per_step=-5", "at least 0.001, got -5.0"),
+        ("cost.price_per_hour=.nan", "expected a number, got nan"),
+        ("cost.price_per_hour=-1", "at least 0, got -1.0"),
+        ("cold_start.heads=0", "at least 1, got 0"),
+        ("dataset.rows=-1", "at least 1, got -1"),
+        ("dataset.languages=[]", "name at least one, such as [en]"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_when_the_recipe_is_read(change: str, said: str) -> None:
+    section, _, key = change.partition("=")[0].partition(".")
+    with pytest.raises(InputError, match=re.escape(f"section '{section}', key '{key}': {said}")):
+        load_recipe("tiny-cold-start" if section == "cold_start" else "demo", [change])
+
+
+@pytest.mark.parametrize(
+    "change", ["cost.price_per_hour=0", "evaluate.temperature=0", "grpo.beta=0", "grpo.max_steps=-1"]
+)
+def test_zero_and_less_are_taken_where_they_mean_something(change: str) -> None:
+    assert load_recipe("demo", [change]).name == "demo"
+
+
+def test_a_number_that_is_infinite_is_no_number_for_trl_either(tmp_path: Path) -> None:
+    assert refusal(tmp_path, {"grpo": {"save_steps": math.inf}}) == (
+        "section 'grpo', key 'save_steps': expected a number, got inf"
+    )
+
+
+@pytest.mark.parametrize("key", ["partition", "account", "gpu_gres", "options"])
+def test_what_slurm_is_asked_for_cannot_add_lines_to_the_script(tmp_path: Path, key: str) -> None:
+    text = "gpu\n#SBATCH --nodes=9"
+    message = refusal(tmp_path, {"slurm": {key: ["--exclusive", text] if key == "options" else text}})
+    assert message.startswith(f"section 'slurm', key '{key}': expected one line, got 'gpu\\n#SBATCH")
+    assert load_recipe(write(tmp_path, {"slurm": {"setup": ["if true; then\n  module load cuda\nfi"]}}))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError
 
 LAUNCHERS = ("local", "accelerate", "slurm", "kubernetes", "hf-jobs")
 SHARDINGS = ("none", "zero1", "zero2", "zero3", "fsdp2")
 VLLM = ("none", "auto", "colocate", "server")
+SHORTEST_HOURS = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,8 @@ class Launch:
         one_of("launch", "launcher", self.launcher, LAUNCHERS)
         one_of("launch", "sharding", self.sharding, SHARDINGS)
         one_of("launch", "vllm", self.vllm, VLLM)
-        if min(self.nodes, self.gpus_per_node) < 1:
-            raise InputError("section 'launch': 'nodes' and 'gpus_per_node' are at least 1")
-        if min(self.stall_seconds, self.startup_seconds) < 1:
-            raise InputError("section 'launch': 'stall_seconds' and 'startup_seconds' are at least 1")
+        at_least("launch", vars(self), nodes=1, gpus_per_node=1, completions_per_update=1, gpu_gib=1)
+        at_least("launch", vars(self), stall_seconds=1, startup_seconds=1)
         if self.compile and self.sharding == "zero3":
             raise InputError(
                 "section 'launch': zero3 gathers weights inside each layer, which leaves nothing to compile; "
@@ -80,6 +81,11 @@ class Slurm:
     setup: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        at_least("slurm", vars(self), hours=SHORTEST_HOURS, cpus_per_task=1, warning_seconds=0)
+        for key in ("partition", "account", "gpu_gres", "options"):
+            one_line("slurm", key, getattr(self, key))
+
 
 @dataclass(frozen=True)
 class Kubernetes:
@@ -96,6 +102,9 @@ class Kubernetes:
     hours: float = 24.0
     grace_seconds: int = 300
 
+    def __post_init__(self) -> None:
+        at_least("kubernetes", vars(self), cpus=1, memory_gib=1, hours=SHORTEST_HOURS, grace_seconds=0)
+
 
 @dataclass(frozen=True)
 class HfJobs:
@@ -105,6 +114,9 @@ class HfJobs:
     hours: float = 8.0
     namespace: str | None = None
     python: str = "3.12"
+
+    def __post_init__(self) -> None:
+        at_least("hf_jobs", vars(self), hours=SHORTEST_HOURS)
 
 
 @dataclass(frozen=True)
@@ -116,8 +128,34 @@ class Cost:
     hardware: str = ""
     seconds_per_step: float | None = None
 
+    def __post_init__(self) -> None:
+        at_least("cost", vars(self), price_per_hour=0, seconds_per_step=0.001)
+
 
 def one_of(section: str, key: str, value: str, names: tuple[str, ...]) -> None:
     """Raise ``InputError`` unless ``value`` is one of ``names``."""
     if value not in names:
         raise InputError(f"section '{section}': no {key} '{value}'; it is one of {', '.join(names)}")
+
+
+def at_least(section: str, values: Mapping[str, Any], **lowest: float) -> None:
+    """Raise ``InputError`` for the first number below its lowest value.
+
+    None is not looked at; neither is what is no number at all, which is refused where its kind is known.
+    """
+    for key, bound in lowest.items():
+        try:
+            number = float(values[key])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if not number >= bound:  # NaN neither
+            raise InputError(f"section '{section}', key '{key}': at least {bound:g}, got {values[key]}")
+
+
+def one_line(section: str, key: str, value: str | tuple[str, ...] | None) -> None:
+    """Raise ``InputError`` when a text, or one of several, holds more than one line."""
+    for text in (value,) if isinstance(value, str) else value or ():
+        if "\n" in text or "\r" in text:
+            raise InputError(
+                f"section '{section}', key '{key}': expected one line, got {text!r}; take the line breaks out"
+            )

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import types
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -25,12 +27,31 @@ import yaml
 
 from ..build_dataset.generate import Wish
 from ..errors import InputError
-from .clusters import Cost, HfJobs, Kubernetes, Launch, Slurm
+from .clusters import Cost, HfJobs, Kubernetes, Launch, Slurm, at_least
 
 Section = TypeVar("Section")
 SMALLEST_VOCABULARY = 263  # 256 bytes, three special tokens, four tags
 LARGEST_VOCABULARY = 2**15  # ids travel from the trace writers to the trainer as 16-bit numbers
 _NAME = re.compile(r"\w[\w.-]*")
+# The lowest values of numbers in ``grpo``; below them TRL divides by zero, trains backwards or not at all.
+LOWEST_GRPO = {
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "generation_batch_size": 1,
+    "steps_per_generation": 1,
+    "num_generations": 1,
+    "num_iterations": 1,
+    "max_completion_length": 1,
+    "max_steps": -1,  # by num_train_epochs
+    "logging_steps": 0,
+    "save_steps": 0,
+    "vllm_max_model_length": 1,
+    "vllm_tensor_parallel_size": 1,
+    "learning_rate": 0,
+    "temperature": 0,
+    "beta": 0,
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,9 @@ class Dataset:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        at_least("dataset", vars(self), rows=1, seed=0)
+        if not self.languages:
+            raise InputError("section 'dataset', key 'languages': name at least one, such as [en]")
         for name in ("number_range", "target_range"):
             if len(getattr(self, name)) != 2:
                 raise InputError(f"section 'dataset', key '{name}': expected two numbers, lowest and highest")
@@ -106,6 +130,10 @@ class ColdStart:
     def __post_init__(self) -> None:
         if len(self.numbers) != len(self.number_weights):
             raise InputError("section 'cold_start': 'number_weights' needs one weight for each entry of 'numbers'")
+        at_least("cold_start", vars(self), hidden_size=1, intermediate_size=1, layers=1, heads=1, kv_heads=1)
+        at_least("cold_start", vars(self), puzzles=1, max_positions=1, row_tokens=1, batch_rows=1, steps=1, workers=0)
+        at_least("cold_start", vars(self), minutes=0, sitting_minutes=0, learning_rate=0, check_minutes=0, seed=0)
+        at_least("cold_start", vars(self), patience=0, stop_chance=0, reflect_chance=0, check_puzzles=0)
         if not SMALLEST_VOCABULARY <= self.vocab_size <= LARGEST_VOCABULARY:
             between = f"between {SMALLEST_VOCABULARY} and {LARGEST_VOCABULARY}"
             raise InputError(f"section 'cold_start': 'vocab_size' is {between}, not {self.vocab_size}")
@@ -142,8 +170,7 @@ class Curriculum:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.candidates, self.samples, self.batch_size) < 1:
-            raise InputError("section 'curriculum': 'candidates', 'samples' and 'batch_size' are at least 1")
+        at_least("curriculum", vars(self), candidates=1, samples=1, batch_size=1, seed=0)
         if not 0 <= self.lowest <= self.highest <= 1:
             raise InputError("section 'curriculum': 'lowest' and 'highest' are shares from 0 to 1, in this order")
 
@@ -167,10 +194,8 @@ class Evaluate:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        least = {"limit": 1, "validation": 0, "temperature": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
-        for name, bound in (least | {"samples": 1, "patience": 0}).items():
-            if not getattr(self, name) >= bound:
-                raise InputError(f"section 'evaluate', key '{name}': at least {bound}, got {getattr(self, name)}")
+        at_least("evaluate", vars(self), limit=1, validation=0, temperature=0, max_new_tokens=1, batch_size=1, seed=0)
+        at_least("evaluate", vars(self), samples=1, patience=0)
         if self.temperature == 0 and self.samples > 1:
             raise InputError("section 'evaluate', key 'samples': at temperature 0 they are all the same; set it to 1")
         if self.patience and not self.validation:
@@ -190,8 +215,7 @@ class Lora:
     def __post_init__(self) -> None:
         if self.bits not in (4, 16):
             raise InputError(f"section 'lora', key 'bits': 4 or 16, got {self.bits}")
-        if self.rank < 1:
-            raise InputError("section 'lora', key 'rank': at least 1")
+        at_least("lora", vars(self), rank=1, alpha=1, dropout=0)
 
 
 @dataclass(frozen=True)
@@ -225,6 +249,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InputError(f"a recipe's name names a folder: letters, digits, '.', '_' and '-', not '{self.name}'")
+        at_least("grpo", self.grpo or {}, **LOWEST_GRPO)
 
     def with_rewards(self, functions: Iterable[str]) -> Recipe:
         """The same recipe with further reward functions, each of weight 1 where the recipe weighs them."""
@@ -311,13 +336,12 @@ def convert(hint: Any, value: Any, section: str, key: str) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(convert(inner[0], entry, section, key) for entry in value)
     if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
+        with suppress(ValueError, OverflowError):
+            value = float(value)
     wanted = origin or hint
     plain = isinstance(wanted, type) and wanted in (int, float, str, bool, tuple, dict, list, Mapping)
-    if plain and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+    odd = (wanted is int and isinstance(value, bool)) or (isinstance(value, float) and not math.isfinite(value))
+    if plain and (odd or not isinstance(value, wanted)):
         raise InputError(f"section '{section}', key '{key}': expected {_kind(wanted)}, got {value!r}")
     return value
 

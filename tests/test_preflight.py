@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from countdown_r1 import models
 from countdown_r1.cli import main
 from countdown_r1.train import preflight_gpu
+from countdown_r1.train.memory import shape_of
 from countdown_r1.train.preflight import Report, inspect, refused_to_write
 from countdown_r1.train.recipe import ColdStart, Launch, Recipe, Rewards, load_recipe, shipped_recipes
 
@@ -104,6 +105,15 @@ def test_tags_that_are_special_tokens_are_found(tiny_copy: Path) -> None:
 def test_a_damaged_base_is_a_problem_and_not_a_crash(tiny_copy: Path) -> None:
     (tiny_copy / "model.safetensors").write_bytes(b"")
     assert "the checkpoint is damaged" in problems(Recipe("x", grpo={}, base=str(tiny_copy)))
+
+
+@pytest.mark.parametrize(("stated", "inner"), [(None, 256), (96, 96)])
+def test_a_gpt_2_has_a_shape_too(stated: int | None, inner: int, tiny_copy: Path) -> None:
+    config = GPT2Config(vocab_size=1024, n_embd=64, n_layer=2, n_head=4, n_inner=stated, bos_token_id=0, eos_token_id=2)
+    GPT2LMHeadModel(config).save_pretrained(tiny_copy)
+    assert shape_of(str(tiny_copy)).intermediate == inner
+    report = inspect(Recipe("x", grpo={"max_completion_length": 100}, base=str(tiny_copy)))
+    assert "GiB a training GPU" in report.to_text()
 
 
 def test_a_cold_start_needs_no_base() -> None:

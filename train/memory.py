@@ -13,6 +13,7 @@ GIB = 2**30
 CONTEXT_GIB = 1.5  # CUDA context, NCCL buffers, fragments
 PROMPT_TOKENS = 256  # an English or Chinese prompt in Qwen's tokens, rounded up
 VLLM_LOWEST = 0.1
+INNER_SIZES = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")  # Llama, GPT-2, OPT, Falcon
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,16 @@ def shape_of(base: str) -> Shape:
         model.num_parameters(),
         config.num_hidden_layers,
         config.hidden_size,
-        config.intermediate_size,
+        _intermediate_size(config),
         kv_heads * head,
         config.vocab_size,
     )
+
+
+def _intermediate_size(config: Any) -> int:
+    """Width of the MLP's hidden layer; a family that does not say it has four times the hidden size."""
+    stated = (getattr(config, name, None) for name in INNER_SIZES)
+    return next((size for size in stated if size), 4 * config.hidden_size)
 
 
 @dataclass(frozen=True)

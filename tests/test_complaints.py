@@ -100,6 +100,9 @@ def test_an_update_that_cannot_be_divided_is_refused_with_sizes_that_can() -> No
     recipe = load_recipe("qwen2.5-3b-fast", ["grpo.per_device_train_batch_size=5"])
     with pytest.raises(InputError, match="use a per_device_train_batch_size of 12, 16, 24, 48"):
         placed(recipe, choose(recipe))
+    recipe = load_recipe("qwen2.5-3b-fast", ["launch.gpus_per_node=5"])
+    with pytest.raises(InputError, match="; use another number of GPUs"):
+        placed(recipe, choose(recipe))
 
 
 def test_a_server_needs_a_gpu_that_does_not_train() -> None:

@@ -116,10 +116,10 @@ def accumulation(recipe: Recipe, wanted: int, processes: int) -> int:
     batch = whole(recipe, "per_device_train_batch_size", 8) * processes
     if wanted % batch:
         near = [size for size in range(1, wanted + 1) if wanted % (size * processes) == 0]
-        fix = f"per_device_train_batch_size of {', '.join(map(str, near[-4:]))}" if near else "another number of GPUs"
+        sizes = f"a per_device_train_batch_size of {', '.join(map(str, near[-4:]))}"
         raise InputError(
             f"section 'launch': {wanted} completions an update are no whole number of micro-batches of {batch} "
-            f"(on {processes} processes); use a {fix}"
+            f"(on {processes} processes); use {sizes if near else 'another number of GPUs'}"
         )
     return wanted // batch
 

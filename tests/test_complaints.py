@@ -22,12 +22,12 @@ from countdown_r1.publish import tables
 from countdown_r1.train import layout, preflight_gpu
 from countdown_r1.train.clusters import Cost, Launch
 from countdown_r1.train.cost import cost_of, cost_table, sessions
-from countdown_r1.train.forecast import forecast
+from countdown_r1.train.forecast import expected, forecast
 from countdown_r1.train.layout import SLEEPING_GIB, choose, placed
 from countdown_r1.train.memory import Shape, estimate
 from countdown_r1.train.preflight import inspect
 from countdown_r1.train.preflight_gpu import memory_findings
-from countdown_r1.train.recipe import Recipe, load_recipe
+from countdown_r1.train.recipe import Recipe, load_recipe, shipped_recipes
 from countdown_r1.train.rewards import format_reward
 from countdown_r1.train.shaped_rewards import language_reward
 
@@ -239,6 +239,32 @@ def test_time_and_money_are_said_before_a_start() -> None:
     assert "not known; measure a few steps" in forecast(unmeasured, choose(unmeasured))[-1]
     cold = load_recipe("tiny-cold-start", ["cold_start.minutes=4.75"])
     assert "4.75 minutes of training" in forecast(cold, choose(cold))[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "ideal"),
+    [
+        (["launch.launcher=slurm", "launch.nodes=3"], "12 GPU(s) of 3 node(s)", "2.2 h"),
+        (["launch.launcher=slurm", "launch.nodes=2", "launch.gpus_per_node=2"], "4 GPU(s) of 2 node(s)", "6.5 h"),
+        (["launch.launcher=local", "launch.gpus_per_node=1"], "1 GPU(s) of 1 node(s)", "26.0 h"),
+    ],
+)
+def test_what_was_measured_on_other_gpus_is_no_total_here(changes: list[str], held: str, ideal: str) -> None:
+    said = expected(load_recipe("qwen2.5-3b-en", changes))
+    assert said.startswith(f"time and money: not known on {held}; 450 updates x 52 s = 6.5 h on 4 of 1 (4x H100 80 GB)")
+    assert f", here {ideal} if that scaled ideally; measure a few steps" in said
+    assert "USD" not in said
+
+
+def test_a_cluster_s_own_figures_count_every_machine() -> None:
+    changes = ["launch.launcher=slurm", "launch.nodes=3", "cost.gpus=12", "cost.nodes=3", "cost.seconds_per_step=20"]
+    said = expected(load_recipe("qwen2.5-3b-en", changes))
+    assert said == "expected: 450 updates x 20 s = 2.5 h on 4x H100 80 GB x 3, 30.0 GPU-hours, 90.00 USD"
+
+
+def test_shipped_recipes_say_for_how_many_gpus_their_time_holds() -> None:
+    timed = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.cost.seconds_per_step]
+    assert timed and all((recipe.cost.nodes, recipe.cost.gpus) == (1, recipe.launch.gpus) for recipe in timed)
 
 
 @pytest.mark.parametrize(

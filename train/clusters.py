@@ -121,15 +121,21 @@ class HfJobs:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an hour of one machine costs and how long a step is expected to take, to tell time and money beforehand."""
+    """What an hour of one machine costs and how long a step is expected to take, to tell time and money beforehand.
+
+    They hold for ``gpus`` GPUs (processes, without GPUs) of ``nodes`` machines together, as ``launch`` counts them; a
+    run on others is not told a total. Without ``gpus`` they are taken to hold for whatever the run has.
+    """
 
     price_per_hour: float = 0.0
     currency: str = "USD"
     hardware: str = ""
     seconds_per_step: float | None = None
+    gpus: int | None = None
+    nodes: int = 1
 
     def __post_init__(self) -> None:
-        at_least("cost", vars(self), price_per_hour=0, seconds_per_step=0.001)
+        at_least("cost", vars(self), price_per_hour=0, seconds_per_step=0.001, gpus=1, nodes=1)
 
 
 def one_of(section: str, key: str, value: str, names: tuple[str, ...]) -> None:

@@ -121,6 +121,11 @@ def test_a_cold_start_needs_no_base() -> None:
     report = inspect(recipe)
     assert report.ok, report.to_text()
     assert "no 'grpo' section: cold start only" in report.facts
+    assert "time and money: not known for a cold start by steps" in report.facts
+
+
+def test_the_doctor_says_the_time_of_a_cold_start() -> None:
+    assert any(fact.startswith("expected: 6.25 minutes") for fact in inspect(load_recipe("tiny-cold-start")).facts)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CountdownError
-from .forecast import forecast
+from .forecast import expected
 from .layout import choose, placed
 from .memory import new_tokens, whole
 from .preflight_gpu import machine_findings, memory_findings
@@ -60,6 +60,7 @@ def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None
 def _configuration(recipe: Recipe) -> Iterator[Finding]:
     if recipe.grpo is None:
         yield True, "no 'grpo' section: cold start only"
+        yield True, expected(recipe)
         return
     from .grpo import generation_steps
 
@@ -73,7 +74,7 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
         yield True, f"completions of {config.generation_batch_size} serve several updates"
     if (steps := generation_steps(config)) > 1:
         yield True, f"checkpoints fall on every {steps}th step, where no completion is left over"
-    yield True, forecast(recipe, layout)[-1]
+    yield True, expected(recipe)
 
 
 def _as_one_process(recipe: Recipe) -> GRPOConfig:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.trainer_callback import TrainerControl, TrainerState
 
 from countdown_r1 import models
 from countdown_r1.cli import main
@@ -30,6 +31,7 @@ from countdown_r1.train.preflight_gpu import memory_findings
 from countdown_r1.train.recipe import Recipe, load_recipe, shipped_recipes
 from countdown_r1.train.rewards import format_reward
 from countdown_r1.train.shaped_rewards import language_reward
+from countdown_r1.train.timeline import Timeline, read_timeline
 
 MEASURED = Path(__file__).parents[1] / "benchmarks" / "results" / "grpo_step"
 QWEN_3B = Shape(3_085_938_688, 36, 2048, 11008, 256, 151_936)
@@ -369,6 +371,17 @@ def test_energy_is_that_of_all_gpus_or_says_whose_it_is(metered: bool, tmp_path:
     assert told in cost_table(tmp_path).splitlines()
     label = "Energy in kWh" if metered else "Energy of the GPUs that train, in kWh"
     assert f"| {label} | 2 |" in tables.cost(cost)
+
+
+def test_the_timeline_goes_on_behind_a_line_that_a_kill_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.jsonl"
+    Timeline(path, 2, 0.0)
+    with path.open("a") as file:
+        file.write('{"event": "step", "ti')
+    assert [event["event"] for event in read_timeline(path)] == ["start"]
+    Timeline(path, 2, 9.0).on_train_end(None, TrainerState(), TrainerControl())
+    assert [event["event"] for event in read_timeline(path)] == ["start", "start", "end"]
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_a_run_without_events_costs_nothing() -> None:

@@ -22,6 +22,7 @@ from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.launch import kill_all, process_command, run_training
 from countdown_r1.train.layout import Layout
 from countdown_r1.train.recipe import Dataset, Launch, Recipe, load_recipe, recipe_text
+from countdown_r1.train.servers import visible_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,6 +243,13 @@ def test_a_server_that_is_still_starting_does_not_outlive_the_command(
     assert begun.returncode == 130, said
     assert not any(server.is_running() for server in servers)
     assert not started_below(tmp_path)
+
+
+def test_too_few_visible_gpus_are_no_server_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert visible_gpus(2) == ["3", "5"]
+    with pytest.raises(InputError, match=r"takes 4 GPUs .* CUDA_VISIBLE_DEVICES=3,5 shows 2; set gpus_per_node=2"):
+        visible_gpus(4)
 
 
 @pytest.mark.parametrize("out", [Path(), Path("/")])

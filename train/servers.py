@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .. import models
-from ..errors import TrainingError
+from ..errors import InputError, TrainingError
 from .layout import SERVER_PORT, Layout
 from .memory import PROMPT_TOKENS, new_tokens
 from .recipe import Recipe
@@ -35,9 +35,18 @@ def serve_command(recipe: Recipe, layout: Layout) -> list[str]:
 
 
 def visible_gpus(wanted: int) -> list[str]:
-    """Names of the first ``wanted`` GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` lists them."""
+    """Names of the first ``wanted`` GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` lists them.
+
+    Raises ``InputError`` when it lists fewer.
+    """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (listed.split(",") if listed else [str(place) for place in range(wanted)])[:wanted]
+    names = listed.split(",") if listed else [str(place) for place in range(wanted)]
+    if len(names) < wanted:
+        raise InputError(
+            f"section 'launch' takes {wanted} GPUs for training and server, CUDA_VISIBLE_DEVICES={listed} shows "
+            f"{len(names)}; set gpus_per_node={len(names)}, or show more"
+        )
+    return names[:wanted]
 
 
 @contextmanager

@@ -38,7 +38,6 @@ def submit(start: Start) -> None:
     Ctrl-C stops looking, not the job. Raises ``InputError`` without SLURM's commands here and for a dataset that no
     node could read, ``StageError`` for an OUT that is there, ``TrainingError`` when SLURM refuses or the job fails.
     """
-    refuse_existing(start.out, start.overwrite)
     if found := [sign for sign in UNREADABLE if sign in str(_logs(start))]:
         raise InputError(
             f"{_logs(start)} cannot hold SLURM's logs, its name has {found[0]!r} in it; choose another --out"
@@ -48,6 +47,7 @@ def submit(start: Start) -> None:
     if start.dry_run:
         start.echo(f"would write {script} and submit it:\n\n{text}")
         return
+    refuse_existing(start.out, start.overwrite)
     if shutil.which("sbatch") is None:
         raise InputError("section 'launch': launcher 'slurm' needs sbatch; run this on the cluster's login node")
     _logs(start).mkdir(parents=True, exist_ok=True)

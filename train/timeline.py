@@ -33,6 +33,7 @@ class Timeline(TrainerCallback):
         self.step = self.rewards_began = self.rewards_ended = began
         self.tokens = 0.0
         self.energy = joules()
+        _drop_cut_line(path)
         self._write("start", at=began, gpus=gpus, server_gpus=server_gpus, servers_metered=METERED in os.environ)
 
     def rewarding(self) -> None:
@@ -83,6 +84,14 @@ class Timeline(TrainerCallback):
         line = {"event": event, "time": round(time.time() if at is None else at, 3)} | values
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _drop_cut_line(path: Path) -> None:
+    """What a kill left of a last line goes, so that the next one does not continue it."""
+    if os.environ.get("RANK", "0") == "0" and path.is_file():
+        text = path.read_text(encoding="utf-8")
+        if not text.endswith("\n"):
+            path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
 
 
 def read_timeline(path: Path) -> Iterator[dict[str, Any]]:

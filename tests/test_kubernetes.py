@@ -94,6 +94,7 @@ def test_what_schemas_do_not_check_is_right() -> None:
     assert pod["volumes"][1]["configMap"]["name"] == config["metadata"]["name"]
     assert spec["ttlSecondsAfterFinished"] > 0
     container = pod["containers"][0]
+    assert "controller-uid" in container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
     assert container["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "hub", "key": "token"}
     names = {mount["name"] for mount in container["volumeMounts"]}
@@ -129,7 +130,85 @@ def test_of_several_nodes_the_last_serves_and_the_others_meet_at_the_first() -> 
 
 def test_one_node_runs_the_whole_launcher() -> None:
     text = pod_script(start(1), "run")
-    assert text.endswith("--out /workspace/outputs/run/model --launcher accelerate\n")
+    assert "--out /workspace/outputs/run/model --launcher accelerate\n" in text
+
+
+class Node:
+    """Pods of one claim, run by bash itself: the programs that their scripts call stand in a folder of their own."""
+
+    def __init__(self, folder: Path, begun: Start) -> None:
+        self.folder, self.begun, self.programs = folder, begun, folder / "bin"
+        self.out = folder / begun.out
+        self.programs.mkdir()
+        self.program("python3", "exit 0")  # the server answers
+        self.program("sleep", "exec /bin/sleep 0.05")
+        self.program("vllm", 'echo "$@" >> served; exec /bin/sleep 60')
+
+    def program(self, name: str, body: str) -> None:
+        (self.programs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (self.programs / name).chmod(0o755)
+
+    def pod(self, index: int, job: str = "this-job") -> subprocess.Popen[str]:
+        script = pod_script(self.begun, "run").replace("/workspace", str(self.folder))
+        values = {"JOB_COMPLETION_INDEX": str(index), "JOB_UID": job, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+        return subprocess.Popen(["bash", "-ec", script], env=os.environ | values, text=True, stderr=subprocess.PIPE)
+
+    def run(self, index: int, job: str = "this-job") -> tuple[int, str]:
+        pod = self.pod(index, job)
+        return pod.wait(20), pod.communicate()[1]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Callable[..., Node]:
+    """A claim with pods of ``start``'s values, on which an earlier job has written OUT."""
+
+    def build(**values: Any) -> Node:
+        made = Node(tmp_path, start(**values))
+        made.out.mkdir(parents=True)
+        (made.out / "manifest.json").write_text("{}")
+        Path(f"{made.out}.finished").write_text("earlier-job\n")
+        return made
+
+    return build
+
+
+def test_the_server_serves_until_its_own_run_is_finished(node: Callable[..., Node]) -> None:
+    run = node(nodes=3)
+    run.program("torchrun", "exit 0")
+    server = run.pod(2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.wait(1)
+    assert run.run(1) == (0, "")
+    assert server.poll() is None  # the first pod's word counts
+    assert run.run(0) == (0, "")
+    assert server.wait(20) == 0
+
+
+def test_a_server_that_ends_before_the_run_fails_its_pod(node: Callable[..., Node]) -> None:
+    run = node(nodes=3)
+    run.program("vllm", "exit 3")
+    assert run.run(2)[0] == 1
+
+
+@pytest.mark.parametrize(("nodes", "index"), [(1, 0), (3, 0), (3, 1), (3, 2)])
+def test_a_pod_that_is_started_again_after_the_end_does_nothing(
+    nodes: int, index: int, node: Callable[..., Node]
+) -> None:
+    run = node(nodes=nodes)
+    for program in ("torchrun", "countdown-r1", "vllm"):
+        run.program(program, "exit 9")
+    assert run.run(index, "earlier-job") == (0, "")
+    assert run.run(index)[0] in (1, 9)
+
+
+def test_a_pod_whose_run_was_asked_to_stop_fails_so_that_another_goes_on(node: Callable[..., Node]) -> None:
+    run = node(nodes=1)
+    run.program("countdown-r1", "exit 0")  # what a stop with a checkpoint ends with
+    Path(f"{run.out}.partial").mkdir()
+    assert run.run(0) == (1, "stopped before the end; the next pod goes on from the checkpoint\n")
+    Path(f"{run.out}.partial").rmdir()
+    assert run.run(0) == (0, "")
+    assert Path(f"{run.out}.finished").read_text() == "this-job\n"
 
 
 def test_a_dataset_on_this_machine_is_refused_with_the_way_out(tmp_path: Path) -> None:

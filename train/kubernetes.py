@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import InputError, TrainingError
+from ..manifest import PARTIAL
 from .layout import SERVER_PORT
 from .recipe import recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WORKSPACE = PurePosixPath("/workspace")  # where the claim is mounted: outputs, datasets and the Hub's cache
 RECIPE = PurePosixPath("/recipe/recipe.yaml")
+FINISHED = ".finished"  # beside OUT on the claim: the UID of the job that wrote it
 MASTER_PORT = 29500
 PAUSE = 5.0  # seconds between two looks, and between two tries
 TRIES = 20  # of a kubectl call, before it is an error
@@ -220,7 +222,7 @@ def _pod(start: Start, name: str) -> dict[str, Any]:
     resources: dict[str, Any] = {"cpu": str(settings.cpus), "memory": f"{settings.memory_gib}Gi"}
     if settings.gpu_resource:
         resources[settings.gpu_resource] = str(start.recipe.launch.gpus_per_node)
-    stop = f"touch {remote_out(start)}.partial/stop; while kill -0 1 2>/dev/null; do sleep 1; done"
+    stop = f"touch {_beside(start, PARTIAL)}/stop; while kill -0 1 2>/dev/null; do sleep 1; done"
     container = {
         "name": "train",
         "image": settings.image,
@@ -249,7 +251,9 @@ def _pod(start: Start, name: str) -> dict[str, Any]:
 
 
 def _environment(start: Start) -> list[dict[str, Any]]:
+    uid = "metadata.labels['batch.kubernetes.io/controller-uid']"
     variables: list[dict[str, Any]] = [
+        {"name": "JOB_UID", "valueFrom": {"fieldRef": {"fieldPath": uid}}},
         {"name": "HF_HOME", "value": str(WORKSPACE / "cache")},
         {"name": "OMP_NUM_THREADS", "value": str(max(1, start.recipe.kubernetes.cpus // 2))},
     ]
@@ -259,31 +263,51 @@ def _environment(start: Start) -> list[dict[str, Any]]:
 
 
 def pod_script(start: Start, name: str) -> str:
-    """What each pod runs: alone everything of its node; one of several torchrun, the last one the vLLM server."""
+    """What each pod runs: alone everything of its node; one of several torchrun, the last one the vLLM server.
+
+    The first pod writes the job's UID into ``OUT.finished`` at the end. An older OUT has no say in that, and a pod
+    that is started again afterwards ends at once.
+    """
     launch, layout = start.recipe.launch, start.layout
     train = ["--dataset", _dataset(start), "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+    lines = [f"cd {WORKSPACE}", f"{_finished(start)} && exit 0"]
     if launch.nodes == 1:
         alone = ["countdown-r1", "train", str(RECIPE), *train, "--launcher", "accelerate"]
-        return f"cd {WORKSPACE}\nexec {shlex.join(alone)}\n"
+        return "\n".join([*lines, shlex.join(alone), *_last_lines(start)])
     server = f"http://{name}-{layout.train_nodes}.{name}:{SERVER_PORT}"
     torchrun = ["torchrun", "--nnodes", str(layout.train_nodes), "--nproc-per-node", str(layout.per_node)]
     torchrun += ["--master-addr", f"{name}-0.{name}", "--master-port", str(MASTER_PORT)]
     work = ["-m", "countdown_r1.train", str(RECIPE), *train]
-    lines = [f"cd {WORKSPACE}"]
     if layout.server_nodes:
         work += ["--set", f"grpo.vllm_server_base_url={server}"]
         lines += [*_server_lines(start), *_wait_lines(server, launch.startup_seconds)]
-    return "\n".join([*lines, f"exec {shlex.join(torchrun)} --node-rank $JOB_COMPLETION_INDEX {shlex.join(work)}", ""])
+    command = f"{shlex.join(torchrun)} --node-rank $JOB_COMPLETION_INDEX {shlex.join(work)}"
+    return "\n".join([*lines, command, *_last_lines(start)])
+
+
+def _finished(start: Start) -> str:
+    """A test for bash: whether this job, and no earlier one, has written OUT."""
+    return f'grep -qsFx "$JOB_UID" {_beside(start, FINISHED)}'
+
+
+def _last_lines(start: Start) -> list[str]:
+    """The first pod tells that OUT is there. A run that was asked to stop left OUT.partial, and its pod must fail."""
+    stopped = "echo 'stopped before the end; the next pod goes on from the checkpoint' >&2; exit 1"
+    return [
+        "[ $JOB_COMPLETION_INDEX = 0 ] || exit 0",
+        f"[ ! -e {_beside(start, PARTIAL)} ] || {{ {stopped}; }}",
+        f'echo "$JOB_UID" > {_beside(start, FINISHED)}',
+        "",
+    ]
 
 
 def _server_lines(start: Start) -> list[str]:
     """The last pod writes until the run is finished, and then ends well, so that the job does."""
     environment = " ".join(f"{key}={value}" for key, value in SERVER_ENVIRONMENT.items())
-    done = f"[ -e {remote_out(start)}/manifest.json ]"
     return [
         f"if [ $JOB_COMPLETION_INDEX = {start.layout.train_nodes} ]; then",
         f"  {environment} {shlex.join(serve_command(start.recipe, start.layout))} &",
-        f"  until {done}; do kill -0 $! || exit 1; sleep 5; done",
+        f"  until {_finished(start)}; do kill -0 $! || exit 1; sleep 5; done",
         "  kill $!; exit 0",
         "fi",
     ]
@@ -326,6 +350,11 @@ def remote_out(start: Start) -> PurePosixPath:
     """OUT on the claim."""
     parts: Sequence[str] = [part for part in start.out.parts if part not in ("/", "..", ".")]
     return WORKSPACE.joinpath(*parts)
+
+
+def _beside(start: Start, suffix: str) -> str:
+    """A path beside OUT on the claim, as bash reads it."""
+    return shlex.quote(f"{remote_out(start)}{suffix}")
 
 
 def _dataset(start: Start) -> str:

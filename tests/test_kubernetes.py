@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from countdown_r1.cli import main
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.train.kubernetes import Kubectl, collector_pod, job_name, manifests, pod_script
 from countdown_r1.train.launch import Start
-from countdown_r1.train.layout import choose, placed
-from countdown_r1.train.recipe import Kubernetes, Launch, Recipe, parse_recipe
+from countdown_r1.train.layout import Layout, choose, placed
+from countdown_r1.train.recipe import Kubernetes, Launch, Recipe, load_recipe, parse_recipe
 
 Launched = Callable[..., tuple[Result, list[str]]]
 VERSIONS = ("1.29", "1.34", "1.37")
@@ -47,6 +49,9 @@ if asked.startswith("get job/"):
 elif asked == "get pod":
     assert "batch.kubernetes.io/job-completion-index=0" in words[3], words
     print(json.dumps({{"items": look.get("pods", [])}}))
+elif asked == "get job":
+    assert words[3].startswith("out="), words
+    print(json.dumps({{"items": look.get("jobs", [])}}))
 elif words[0] == "logs":
     if words[-1] not in look.get("logs", {{}}):
         sys.exit(f'Error from server (NotFound): pods "{{words[-1]}}" not found')
@@ -83,13 +88,14 @@ def test_an_unknown_field_would_be_found() -> None:
 
 
 def test_what_schemas_do_not_check_is_right() -> None:
-    config, service, job = manifests(start(3, secret="hub"))
+    begun = start(3, secret="hub")
+    config, service, job = manifests(begun)
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     assert spec["completionMode"] == "Indexed"
     assert (spec["completions"], spec["parallelism"]) == (3, 3)
     assert pod["restartPolicy"] == "Never"
     assert service["spec"]["clusterIP"] == "None"
-    assert pod["subdomain"] == service["metadata"]["name"] == job_name(start())
+    assert pod["subdomain"] == service["metadata"]["name"] == job_name(begun)
     assert service["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
     assert pod["volumes"][1]["configMap"]["name"] == config["metadata"]["name"]
     assert spec["ttlSecondsAfterFinished"] > 0
@@ -229,8 +235,8 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
     monkeypatch.setattr("countdown_r1.train.kubernetes.PAUSE", 0.0)
     monkeypatch.chdir(tmp_path)
 
-    def run(*looks: dict[str, Any]) -> tuple[Result, list[str]]:
-        looked.write_text(json.dumps([{}, *looks]))
+    def run(*looks: dict[str, Any], jobs: tuple[dict[str, Any], ...] = ()) -> tuple[Result, list[str]]:
+        looked.write_text(json.dumps([{"jobs": jobs}, *looks]))
         done = CliRunner().invoke(main, COMMAND)
         told = (tmp_path / "notes").read_text().splitlines()
         return done, [line.removeprefix("--namespace default ") for line in told]
@@ -239,6 +245,17 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
 
 
 COMMAND = ["train", "demo", "--launcher", "kubernetes", "--dataset", "me/puzzles", "--out", "run/model"]
+DEMO = Start(
+    load_recipe("demo", ["launch.launcher=kubernetes"]),
+    Layout("none", 1, 1),
+    "me/puzzles",
+    Path("run/model"),
+    False,
+    False,
+    "",
+    print,
+)
+JOB = job_name(DEMO)
 COMPLETE, FAILED = "SuccessCriteriaMet Complete", "FailureTarget Failed"
 
 
@@ -265,7 +282,7 @@ def test_one_command_submits_streams_collects_and_releases(kubectl: Launched, tm
     assert done.output.splitlines()[-1] == "run/model"
     assert (tmp_path / "run" / "model" / "manifest.json").exists()
     verbs = [line.split()[0] for line in told]
-    assert verbs == ["apply", "get", "get", "logs", "apply", "wait", "cp", "delete", "delete"]
+    assert verbs == ["get", "apply", "get", "get", "logs", "apply", "wait", "cp", "delete", "delete"]
     applied = (tmp_path / "notes.applied").read_text()
     assert "kind: Job" in applied and '"kind": "Pod"' in applied
 
@@ -277,7 +294,7 @@ def test_a_pod_that_comes_late_is_waited_for_and_that_is_said_once(kubectl: Laun
     assert done.exit_code == 0, done.output
     waits = [line for line in done.output.splitlines() if line.startswith("waiting")]
     assert waits == [
-        "waiting for the first pod; kubectl -n default describe job countdown-demo tells why",
+        f"waiting for the first pod; kubectl -n default describe job {JOB} tells why",
         "waiting for pod a (Pending, Unschedulable); kubectl -n default describe pod a tells why",
     ]
     assert steps_in(done) == [1]
@@ -305,9 +322,9 @@ def test_a_pod_that_replaces_another_is_followed(kubectl: Launched) -> None:
 
 
 def test_kubectl_may_fail_for_a_moment(kubectl: Launched) -> None:
-    away = {"get job/countdown-demo": 2, "get pod": 2, "logs --follow": 1}
+    away = {f"get job/{JOB}": 2, "get pod": 2, "logs --follow": 1}
     running = {"pods": [a_pod()], "logs": {"a": a_log(1, 2)}}
-    ended = running | {"job": COMPLETE, "away": {"cp countdown-demo-collect:/workspace/run/model": 2}}
+    ended = running | {"job": COMPLETE, "away": {f"cp {JOB}-collect:/workspace/run/model": 2}}
     done, told = kubectl(running | {"away": away}, running, ended)
     assert done.exit_code == 0, done.output
     assert steps_in(done) == [1, 2]
@@ -326,8 +343,9 @@ def test_a_failed_job_is_an_error_with_its_last_words_and_its_objects_stay(kubec
     done, told = kubectl({"job": FAILED, "pods": [a_pod(phase="Failed")], "logs": {"a": log}})
     assert done.exit_code == 1
     assert steps_in(done) == [1]
-    described = "job countdown-demo failed: kubectl -n default describe job countdown-demo"
-    assert done.output.splitlines()[-1] == f"Error: {described}; last words of pod a: Error: no GPU"
+    why = f"job {JOB} failed: kubectl -n default describe job {JOB} tells why; "
+    again = f"after kubectl -n default delete job {JOB} the same command starts it again, from its last checkpoint"
+    assert done.output.splitlines()[-1] == f"Error: {why}{again}; last words of pod a: Error: no GPU"
     assert not [line for line in told if line.startswith("delete ")]
 
 
@@ -342,7 +360,48 @@ def test_a_job_may_end_without_a_log(pods: list[dict[str, Any]], kubectl: Launch
 
 def test_a_failed_job_without_a_log_is_an_error_too(kubectl: Launched) -> None:
     done, _ = kubectl({"job": FAILED})
-    assert done.output.splitlines()[-1].endswith("failed: kubectl -n default describe job countdown-demo")
+    assert done.output.splitlines()[-1].endswith("starts it again, from its last checkpoint")
+
+
+def a_job(name: str, state: str = "") -> dict[str, Any]:
+    conditions = [{"type": state, "status": "True"}] if state else []
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize("state", ["", "Complete"])
+def test_the_same_command_finds_its_job_again_and_changes_nothing(state: str, kubectl: Launched) -> None:
+    look = {"job": COMPLETE, "pods": [a_pod()], "logs": {"a": a_log(1)}}
+    done, told = kubectl(look, jobs=(a_job("other", "Failed"), a_job(JOB, state)))
+    assert done.exit_code == 0, done.output
+    verbs = [line.split()[0] for line in told]
+    assert verbs == ["get", "get", "get", "logs", "apply", "wait", "cp", "delete", "delete"]  # the collector's apply
+    assert told[-1] == f"delete job,service,configmap --selector app={JOB} --wait=true"
+
+
+def test_a_job_of_another_command_that_writes_to_the_same_folder_is_left_alone(kubectl: Launched) -> None:
+    done, told = kubectl(jobs=(a_job("countdown-other"),))
+    assert done.exit_code == 1
+    (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
+    assert "/workspace/run/model" in line and line.endswith("kubectl -n default delete job countdown-other")
+    assert [text.split()[0] for text in told] == ["get"]
+
+
+def test_no_two_commands_share_a_job() -> None:
+    begun = start()
+    others = [replace(begun, out=Path("outputs/run/other")), replace(begun, dataset="me/other")]
+    others += [replace(begun, recipe=replace(begun.recipe, base="someone/other")), replace(begun, overwrite=True)]
+    names = ("run_a", "run.a", "RUN-a", "训练", "試験")
+    others += [replace(begun, recipe=replace(begun.recipe, name=name)) for name in names]
+    assert len({job_name(one) for one in [begun, *others]}) == len(others) + 1
+    assert job_name(start()) == job_name(begun)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "训练", "x.-_-" * 20, "A_b.C"])
+def test_a_jobs_name_is_one_for_services_labels_and_pods(name: str) -> None:
+    begun = replace(start(), recipe=replace(start().recipe, name=name))
+    assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", job_name(begun))
+    assert len(f"{job_name(begun)}-100") <= 63 - len("-abcde")
+    assert job_name(begun).startswith("countdown-")
 
 
 def test_a_dry_run_tells_kubectl_nothing(kubectl: Launched, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -36,8 +37,9 @@ STATES = "{.status.conditions[?(@.status=='True')].type}"
 def submit(start: Start) -> None:
     """Apply the manifests, follow the first pod's log, copy the run's folder to OUT, delete what was made.
 
-    Ctrl-C stops looking and leaves the job; the same command finds it again. Raises ``InputError`` without kubectl,
-    ``TrainingError`` when the cluster refuses or the job fails, whose objects stay to be looked at.
+    Ctrl-C stops looking and leaves the job; the same command finds it again. Raises ``InputError`` without kubectl or
+    while another command's job writes to the same OUT, ``TrainingError`` when the cluster refuses or the job fails,
+    whose objects stay to be looked at.
     """
     objects = manifests(start)
     text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True)
@@ -49,11 +51,26 @@ def submit(start: Start) -> None:
     if start.out.exists() and not start.overwrite:
         raise InputError(f"{start.out} exists already; pass --overwrite to replace it, or choose another folder")
     name, kubectl = job_name(start), Kubectl(start.recipe.kubernetes.namespace)
-    kubectl("apply", "-f", "-", text=text, tries=1)
+    if not _begun(start, name, kubectl):
+        kubectl("apply", "-f", "-", text=text, tries=1)
     start.echo(f"job {name} in namespace {kubectl.namespace}; Ctrl-C stops looking, the same command looks again")
     _watch(name, kubectl, start.echo)
     _collect(start, name, kubectl)
     kubectl("delete", "job,service,configmap", "--selector", f"app={name}", "--wait=true")
+
+
+def _begun(start: Start, name: str, kubectl: Kubectl) -> bool:
+    """Whether the job is there already. Raises ``InputError`` while another one writes to the same folder."""
+    jobs = json.loads(kubectl("get", "job", "--selector", f"out={_folder_label(start)}", "--output=json", tries=1))
+    for job in jobs["items"]:
+        other, conditions = job["metadata"]["name"], job.get("status", {}).get("conditions", [])
+        ended = any(met["type"] in ("Complete", "Failed") and met["status"] == "True" for met in conditions)
+        if other != name and not ended:
+            raise InputError(
+                f"job {other} of another command or recipe writes to {remote_out(start)}: choose another --out, "
+                f"wait for it, or end it with kubectl -n {kubectl.namespace} delete job {other}"
+            )
+    return name in [job["metadata"]["name"] for job in jobs["items"]]
 
 
 class Kubectl:
@@ -97,7 +114,11 @@ def _watch(name: str, kubectl: Kubectl, echo: Callable[[str], object]) -> None:
         elif not ended:
             log.tell(f"waiting for the first pod; {describe} job {name} tells why")
         if "Failed" in states:
-            raise TrainingError(f"job {name} failed: {describe} job {name}{log.last_words()}")
+            again = f"kubectl -n {kubectl.namespace} delete job {name}"
+            raise TrainingError(
+                f"job {name} failed: {describe} job {name} tells why; after {again} the same command starts it again, "
+                f"from its last checkpoint{log.last_words()}"
+            )
         if ended:
             return
         time.sleep(PAUSE)
@@ -213,7 +234,7 @@ def _job(start: Start, name: str, labels: dict[str, str]) -> dict[str, Any]:
         "ttlSecondsAfterFinished": 3600,  # GPUs are free at once; the log stays for an hour
         "template": {"metadata": {"labels": labels}, "spec": _pod(start, name)},
     }
-    metadata = {"name": name, "labels": labels}
+    metadata = {"name": name, "labels": labels | {"out": _folder_label(start)}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
@@ -269,7 +290,7 @@ def pod_script(start: Start, name: str) -> str:
     that is started again afterwards ends at once.
     """
     launch, layout = start.recipe.launch, start.layout
-    train = ["--dataset", _dataset(start), "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+    train = _options(start)
     lines = [f"cd {WORKSPACE}", f"{_finished(start)} && exit 0"]
     if launch.nodes == 1:
         alone = ["countdown-r1", "train", str(RECIPE), *train, "--launcher", "accelerate"]
@@ -342,8 +363,23 @@ def collector_pod(start: Start, name: str) -> dict[str, Any]:
 
 
 def job_name(start: Start) -> str:
-    """A name that DNS takes, short enough for a pod's suffix."""
-    return re.sub(r"[^a-z0-9-]+", "-", f"countdown-{start.recipe.name}".lower()).strip("-")[:50].strip("-")
+    """A name that DNS takes, short enough for a pod's suffix, which no other recipe and no other options share."""
+    readable = re.sub(r"[^a-z0-9-]+", "-", f"countdown-{start.recipe.name}".lower())[:40].strip("-")
+    return f"{readable}-{_digest(recipe_text(start.recipe), *_options(start))}"
+
+
+def _options(start: Start) -> list[str]:
+    """What the training in a pod is told besides the recipe."""
+    return ["--dataset", _dataset(start), "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+
+
+def _folder_label(start: Start) -> str:
+    """The same for all jobs that write to one folder of one claim."""
+    return _digest(start.recipe.kubernetes.claim, str(remote_out(start)))
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:10]
 
 
 def remote_out(start: Start) -> PurePosixPath:

@@ -98,7 +98,7 @@ def test_what_schemas_do_not_check_is_right() -> None:
     assert pod["subdomain"] == service["metadata"]["name"] == job_name(begun)
     assert service["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
     assert pod["volumes"][1]["configMap"]["name"] == config["metadata"]["name"]
-    assert spec["ttlSecondsAfterFinished"] > 0
+    assert "ttlSecondsAfterFinished" not in spec  # a job that is gone would be started anew instead of collected
     container = pod["containers"][0]
     assert "controller-uid" in container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"

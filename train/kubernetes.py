@@ -224,6 +224,7 @@ def manifests(start: Start) -> list[dict[str, Any]]:
 
 
 def _job(start: Start, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    """No time to live: a finished job holds no GPU, and stays until its folder is collected."""
     settings, nodes = start.recipe.kubernetes, start.recipe.launch.nodes
     spec = {
         "completionMode": "Indexed",
@@ -231,7 +232,6 @@ def _job(start: Start, name: str, labels: dict[str, str]) -> dict[str, Any]:
         "parallelism": nodes,
         "backoffLimit": 3 * nodes,  # a preempted pod is started again and goes on from the last checkpoint
         "activeDeadlineSeconds": int(settings.hours * 3600),
-        "ttlSecondsAfterFinished": 3600,  # GPUs are free at once; the log stays for an hour
         "template": {"metadata": {"labels": labels}, "spec": _pod(start, name)},
     }
     metadata = {"name": name, "labels": labels | {"out": _folder_label(start)}}

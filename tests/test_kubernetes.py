@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,10 @@ elif words[0] == "apply":
     with Path(f"{{notes}}.applied").open("a") as out:
         out.write(sys.stdin.read())
 elif words[0] == "cp":
-    Path(words[2]).mkdir(parents=True)
+    Path(words[2]).mkdir(parents=True, exist_ok=True)
     Path(words[2], "manifest.json").write_text("{{}}")
+    if look.get("cp cut"):
+        sys.exit("error: unexpected EOF")
 """
 
 
@@ -235,9 +237,9 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launched:
     monkeypatch.setattr("countdown_r1.train.kubernetes.PAUSE", 0.0)
     monkeypatch.chdir(tmp_path)
 
-    def run(*looks: dict[str, Any], jobs: tuple[dict[str, Any], ...] = ()) -> tuple[Result, list[str]]:
+    def run(*looks: dict[str, Any], jobs: Sequence[Any] = (), options: Sequence[str] = ()) -> tuple[Result, list[str]]:
         looked.write_text(json.dumps([{"jobs": jobs}, *looks]))
-        done = CliRunner().invoke(main, COMMAND)
+        done = CliRunner().invoke(main, [*COMMAND, *options])
         told = (tmp_path / "notes").read_text().splitlines()
         return done, [line.removeprefix("--namespace default ") for line in told]
 
@@ -336,6 +338,41 @@ def test_kubectl_that_keeps_failing_is_an_error(kubectl: Launched) -> None:
     done, _ = kubectl({"away": {"get pod": 1000}})
     assert done.exit_code == 1
     assert "kubectl get pod failed: Unable to connect to the server: dial tcp: i/o timeout" in done.output
+
+
+def test_a_copy_that_breaks_off_leaves_nothing_and_the_same_command_copies_again(
+    kubectl: Launched, tmp_path: Path
+) -> None:
+    done, told = kubectl({"job": COMPLETE, "cp cut": True})
+    assert done.exit_code == 1 and "unexpected EOF" in done.output
+    assert not list((tmp_path / "run").iterdir())
+    assert not [line for line in told if line.startswith("delete job")]
+    done, _ = kubectl({"job": COMPLETE})
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model"]
+
+
+def test_overwriting_replaces_the_whole_folder_once_the_new_one_is_here(kubectl: Launched, tmp_path: Path) -> None:
+    out = tmp_path / "run" / "model"
+    out.mkdir(parents=True)
+    for name in ("manifest.json", "stale"):
+        (out / name).write_text("old")
+    done, _ = kubectl({"job": COMPLETE, "cp cut": True}, options=["--overwrite"])
+    assert done.exit_code == 1
+    assert (out / "manifest.json").read_text() == (out / "stale").read_text() == "old"
+    done, _ = kubectl({"job": COMPLETE}, options=["--overwrite"])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in out.iterdir()] == ["manifest.json"]
+
+
+def test_a_folder_that_is_not_ours_to_replace_is_refused_before_anything_starts(
+    kubectl: Launched, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "model" / "photos").mkdir(parents=True)
+    (tmp_path / "notes").touch()
+    done, told = kubectl({"job": COMPLETE}, options=["--overwrite"])
+    assert done.exit_code == 1 and "not this program's to replace" in done.output
+    assert not told
 
 
 def test_a_failed_job_is_an_error_with_its_last_words_and_its_objects_stay(kubectl: Launched) -> None:

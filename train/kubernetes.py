@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import InputError, TrainingError
-from ..manifest import PARTIAL
+from ..manifest import FILE_NAME, PARTIAL, refuse_foreign, stage_folder
 from .layout import SERVER_PORT
 from .recipe import recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
@@ -50,6 +50,7 @@ def submit(start: Start) -> None:
         raise InputError("section 'launch': launcher 'kubernetes' needs kubectl, and a cluster that it may use")
     if start.out.exists() and not start.overwrite:
         raise InputError(f"{start.out} exists already; pass --overwrite to replace it, or choose another folder")
+    refuse_foreign(start.out, FILE_NAME)
     name, kubectl = job_name(start), Kubectl(start.recipe.kubernetes.namespace)
     if not _begun(start, name, kubectl):
         kubectl("apply", "-f", "-", text=text, tries=1)
@@ -188,13 +189,13 @@ class Log:
 
 
 def _collect(start: Start, name: str, kubectl: Kubectl) -> None:
-    """Copy the finished folder out of the claim, through a pod that does nothing else."""
+    """Copy the finished folder out of the claim, through a pod that does nothing else; OUT is whole or as it was."""
     collector = f"{name}-collect"
     kubectl("apply", "-f", "-", text=json.dumps(collector_pod(start, collector)))
     try:
         kubectl("wait", "--for=condition=Ready", f"pod/{collector}", "--timeout=30s")  # tried again: 10 minutes
-        start.out.parent.mkdir(parents=True, exist_ok=True)
-        kubectl("cp", f"{collector}:{remote_out(start)}", str(start.out), "--retries=5")
+        with stage_folder(start.out, start.overwrite) as folder:
+            kubectl("cp", f"{collector}:{remote_out(start)}", str(folder), "--retries=5")
     finally:
         kubectl("delete", f"pod/{collector}", "--wait=false", may_fail=True)
 

@@ -166,7 +166,7 @@ def test_a_dry_run_starts_nothing_and_prints_the_command(tmp_path: Path) -> None
 )
 def test_layout_time_and_money_are_the_first_lines_of_every_launcher(launcher: str, began: str) -> None:
     changes = ["--set", "cost.price_per_hour=36", "--launcher", launcher]
-    done = CliRunner().invoke(main, ["train", "demo", *changes, "--dataset", "data", "--dry-run"])
+    done = CliRunner().invoke(main, ["train", "demo", *changes, "--dataset", "me/data", "--dry-run"])
     assert done.exit_code == 0, done.output
     layout, expected, third = done.output.splitlines()[:3]
     assert layout == "1 training process(es) on 1 node(s), completions by the training processes"

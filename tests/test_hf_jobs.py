@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,27 @@ def test_several_machines_are_refused() -> None:
         load_recipe("demo", ["launch.launcher=hf-jobs", "launch.nodes=2"])
 
 
-def test_a_dataset_on_this_machine_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dataset", [".", "outputs/demo/dataset", "./puzzles", "/workspace/data", "me/x; id"])
+def test_a_dataset_that_the_job_cannot_read_is_refused(dataset: str, tmp_path: Path) -> None:
     recipe = Recipe("x", grpo={})
     with pytest.raises(InputError, match="push it with build-dataset --push-to"):
-        submit(Start(recipe, choose(recipe), str(tmp_path), tmp_path / "out", False, False, "", print))
+        submit(Start(recipe, choose(recipe), dataset, tmp_path / "out", False, False, "", print))
+
+
+def words_of_the_job(script: str, folder: Path) -> list[list[str]]:
+    """What the programs of a job's script are told when bash runs it; training fails with status 3."""
+    for name, status in (("countdown-r1", 3), ("hf", 0)):
+        say = f"import json, sys; print(json.dumps(sys.argv[1:])); sys.exit({status})"
+        (folder / name).write_text(f"#!{sys.executable} -IS\n{say}\n")
+        (folder / name).chmod(0o755)
+    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_no_word_of_the_command_is_read_by_the_jobs_shell(tmp_path: Path) -> None:
+    script = job_request(Recipe("x", grpo={}), "A/B; echo $HOME", "me; id", "c.whl")["script_args"][1]
+    train, push = words_of_the_job(script, tmp_path)
+    assert train[:6] == ["train", "/input/recipe.yaml", "--dataset", "A/B; echo $HOME", "--out", "run/model"]
+    assert push == ["upload", "me; id/x-run", "run", ".", "--private"]

@@ -170,8 +170,8 @@ class Node:
 def node(tmp_path: Path) -> Callable[..., Node]:
     """A claim with pods of ``start``'s values, on which an earlier job has written OUT."""
 
-    def build(**values: Any) -> Node:
-        made = Node(tmp_path, start(**values))
+    def build(out: str = "outputs/run/model", **values: Any) -> Node:
+        made = Node(tmp_path, replace(start(**values), out=Path(out)))
         made.out.mkdir(parents=True)
         (made.out / "manifest.json").write_text("{}")
         Path(f"{made.out}.finished").write_text("earlier-job\n")
@@ -180,8 +180,9 @@ def node(tmp_path: Path) -> Callable[..., Node]:
     return build
 
 
-def test_the_server_serves_until_its_own_run_is_finished(node: Callable[..., Node]) -> None:
-    run = node(nodes=3)
+@pytest.mark.parametrize("out", ["outputs/run/model", "my run's; touch hacked; :/model"])
+def test_the_server_serves_until_its_own_run_is_finished(out: str, node: Callable[..., Node], tmp_path: Path) -> None:
+    run = node(out, nodes=3)
     run.program("torchrun", "exit 0")
     server = run.pod(2)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -190,6 +191,18 @@ def test_the_server_serves_until_its_own_run_is_finished(node: Callable[..., Nod
     assert server.poll() is None  # the first pod's word counts
     assert run.run(0) == (0, "")
     assert server.wait(20) == 0
+    assert not list(tmp_path.rglob("hacked"))
+
+
+def test_before_a_pod_ends_its_run_is_asked_to_stop_wherever_it_writes(tmp_path: Path) -> None:
+    begun = replace(start(), out=Path("my run's; touch hacked; :/model"))
+    hook = manifests(begun)[2]["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    script = hook[-1].replace("/workspace", str(tmp_path)).replace("kill -0 1", "false")
+    partial = tmp_path / begun.out.with_name("model.partial")
+    partial.mkdir(parents=True)
+    subprocess.run([*hook[:-1], script], check=True, cwd=tmp_path)
+    assert [path.name for path in partial.iterdir()] == ["stop"]
+    assert not (tmp_path / "hacked").exists()
 
 
 def test_a_server_that_ends_before_the_run_fails_its_pod(node: Callable[..., Node]) -> None:
@@ -219,9 +232,21 @@ def test_a_pod_whose_run_was_asked_to_stop_fails_so_that_another_goes_on(node: C
     assert Path(f"{run.out}.finished").read_text() == "this-job\n"
 
 
-def test_a_dataset_on_this_machine_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="build-dataset --push-to"):
-        manifests(start(dataset=str(tmp_path)))
+@pytest.mark.parametrize("dataset", [".", "outputs/demo/dataset", "./puzzles", "/workspaces/x", "data", "me/x; id"])
+def test_a_dataset_that_the_job_cannot_read_is_refused_with_the_way_out(dataset: str) -> None:
+    with pytest.raises(InputError, match=r"build-dataset --push-to .* below /workspace"):
+        manifests(start(dataset=dataset))
+
+
+def test_a_dataset_of_the_hub_with_a_revision_and_one_on_the_claim_are_passed_on() -> None:
+    for dataset in ("me/puzzles@v1", "/workspace/puzzles"):
+        assert f"--dataset {dataset} --out" in pod_script(start(dataset=dataset), "run")
+        assert manifests(start(dataset=dataset))
+
+
+def test_a_cold_start_alone_needs_no_dataset() -> None:
+    begun = start(dataset="outputs/tiny-cold-start/dataset")
+    assert manifests(replace(begun, recipe=load_recipe("tiny-cold-start", ["launch.launcher=kubernetes"])))
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@ The shape of the request is tested against the rehearsal Hub; it was never run o
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, StageError, TrainingError
+from ..errors import StageError, TrainingError
 from ..hub_errors import plain_errors
+from .reach import check_reach
 from .recipe import Recipe, recipe_text
 
 if TYPE_CHECKING:
@@ -28,10 +30,7 @@ def submit(start: Start) -> None:
     Ctrl-C stops looking, not the job. Raises ``InputError`` for a dataset that only this machine has, ``HubError``
     when the Hub refuses, ``TrainingError`` when the job fails.
     """
-    if Path(start.dataset).exists():
-        raise InputError(
-            f"dataset {start.dataset} is on this machine: push it with build-dataset --push-to, give its id"
-        )
+    check_reach(start.recipe, start.dataset)
     if start.dry_run or start.hub is None:
         start.echo(f"would start a job: {job_request(start.recipe, start.dataset, 'YOU', 'countdown_r1.whl')}")
         return
@@ -74,8 +73,10 @@ def job_request(recipe: Recipe, dataset: str, owner: str, wheel: str) -> dict[st
 def _script(recipe: Recipe, dataset: str, owner: str) -> str:
     """Train, and push whatever there is then: an unfinished run's checkpoints too."""
     launcher = "accelerate" if recipe.launch.gpus > 1 else "local"
-    train = f"countdown-r1 train {INPUT}/recipe.yaml --dataset {dataset} --out run/model --launcher {launcher}"
-    return f"{train}; s=$?; hf upload {owner}/{recipe.name}-run run . --private; exit $s"
+    train = ["countdown-r1", "train", f"{INPUT}/recipe.yaml", "--dataset", dataset, "--out", "run/model"]
+    train += ["--launcher", launcher]
+    push = ["hf", "upload", f"{owner}/{recipe.name}-run", "run", ".", "--private"]
+    return f"{shlex.join(train)}; s=$?; {shlex.join(push)}; exit $s"
 
 
 def _upload_input(api: Any, repo: str, recipe: Recipe) -> str:

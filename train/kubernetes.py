@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,6 +18,7 @@ import yaml
 from ..errors import InputError, TrainingError
 from ..manifest import FILE_NAME, PARTIAL, refuse_foreign, stage_folder
 from .layout import SERVER_PORT
+from .reach import check_reach
 from .recipe import recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
 
@@ -201,7 +202,11 @@ def _collect(start: Start, name: str, kubectl: Kubectl) -> None:
 
 
 def manifests(start: Start) -> list[dict[str, Any]]:
-    """ConfigMap with the recipe, headless Service for the rendezvous, Indexed Job with one pod a node."""
+    """ConfigMap with the recipe, headless Service for the rendezvous, Indexed Job with one pod a node.
+
+    Raises ``InputError`` for what only this machine can read.
+    """
+    check_reach(start.recipe, start.dataset, WORKSPACE)
     name = job_name(start)
     labels = {"app": name}
     config = {
@@ -371,7 +376,7 @@ def job_name(start: Start) -> str:
 
 def _options(start: Start) -> list[str]:
     """What the training in a pod is told besides the recipe."""
-    return ["--dataset", _dataset(start), "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+    return ["--dataset", start.dataset, "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
 
 
 def _folder_label(start: Start) -> str:
@@ -392,13 +397,3 @@ def remote_out(start: Start) -> PurePosixPath:
 def _beside(start: Start, suffix: str) -> str:
     """A path beside OUT on the claim, as bash reads it."""
     return shlex.quote(f"{remote_out(start)}{suffix}")
-
-
-def _dataset(start: Start) -> str:
-    """A Hub id, or a path on the claim. Raises ``InputError`` for a folder that only this machine has."""
-    if start.dataset.startswith(str(WORKSPACE)) or not Path(start.dataset).exists():
-        return start.dataset
-    raise InputError(
-        f"dataset {start.dataset} is on this machine, the cluster cannot read it: push it (build-dataset --push-to) "
-        f"and give its Hub id, or copy it to the claim and give its path below {WORKSPACE}"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,19 @@ def test_a_dataset_that_the_job_cannot_read_is_refused(dataset: str, tmp_path: P
     recipe = Recipe("x", grpo={})
     with pytest.raises(InputError, match="push it with build-dataset --push-to"):
         submit(Start(recipe, choose(recipe), dataset, tmp_path / "out", False, False, "", print))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        (Recipe("x", base="./gpt2x", grpo={}), "model ./gpt2x is not on the Hub"),
+        (Recipe("x", base="/workspace/gpt2x", grpo={}), "model /workspace/gpt2x is not on the Hub"),
+        (Recipe("x", grpo={}).with_rewards(["mine.py:score"]), "reward mine.py:score is not on the Hub"),
+    ],
+)
+def test_a_model_or_reward_of_this_machine_is_refused(recipe: Recipe, why: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(why)):
+        submit(Start(recipe, choose(recipe), "me/data", tmp_path / "out", False, False, "", print))
 
 
 def words_of_the_job(script: str, folder: Path) -> list[list[str]]:

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError, TrainingError
+from countdown_r1.models import SHIPPED
 from countdown_r1.train.kubernetes import Kubectl, collector_pod, job_name, manifests, pod_script
 from countdown_r1.train.launch import Start
 from countdown_r1.train.layout import Layout, choose, placed
@@ -236,6 +237,35 @@ def test_a_pod_whose_run_was_asked_to_stop_fails_so_that_another_goes_on(node: C
 def test_a_dataset_that_the_job_cannot_read_is_refused_with_the_way_out(dataset: str) -> None:
     with pytest.raises(InputError, match=r"build-dataset --push-to .* below /workspace"):
         manifests(start(dataset=dataset))
+
+
+@pytest.mark.parametrize("base", [".", "./gpt2x", "models/of/mine", "gpt2"])
+def test_a_model_that_the_job_cannot_read_is_refused(base: str) -> None:
+    begun = start(2, "none")
+    with pytest.raises(InputError, match=r"model .* give NAMESPACE/NAME@REVISION, or use tiny or novice"):
+        manifests(replace(begun, recipe=replace(begun.recipe, base=base)))
+    with pytest.raises(InputError, match="model "):
+        recipe = load_recipe("tiny-cold-start", ["launch.launcher=kubernetes", f"cold_start.start={base}"])
+        manifests(replace(begun, recipe=recipe))
+
+
+def test_a_reward_of_a_file_is_refused_unless_the_claim_holds_it() -> None:
+    begun = start()
+    with pytest.raises(InputError, match=r"reward mine\.py:score is not on the Hub"):
+        manifests(replace(begun, recipe=begun.recipe.with_rewards(["mine.py:score"])))
+    assert manifests(replace(begun, recipe=begun.recipe.with_rewards(["/workspace/mine.py:score"])))
+
+
+@pytest.mark.parametrize("base", ["tiny", "/workspace/my model; id"])
+def test_a_models_folder_is_looked_up_in_the_pod(base: str, node: Callable[..., Node], tmp_path: Path) -> None:
+    run = node(nodes=3)
+    run.begun = replace(run.begun, recipe=replace(run.begun.recipe, base=base))
+    run.program("python3", f'exec {sys.executable} "$@"')
+    (tmp_path / "my model; id").mkdir()
+    assert manifests(run.begun) and str(SHIPPED["tiny"]) not in pod_script(run.begun, "run")
+    run.program("vllm", f'echo "$2" > {tmp_path}/served; exit 3')
+    assert run.run(2)[0] == 1
+    assert (tmp_path / "served").read_text().strip() == str(SHIPPED.get(base, tmp_path / "my model; id"))
 
 
 def test_a_dataset_of_the_hub_with_a_revision_and_one_on_the_claim_are_passed_on() -> None:

@@ -17,10 +17,10 @@ import yaml
 
 from ..errors import InputError, TrainingError
 from ..manifest import FILE_NAME, PARTIAL, refuse_foreign, stage_folder
-from .layout import SERVER_PORT
-from .reach import check_reach
-from .recipe import recipe_text
-from .servers import SERVER_ENVIRONMENT, serve_command
+from .layout import SERVER_PORT, Layout
+from .reach import check_reach, on_hub
+from .recipe import Recipe, recipe_text
+from .servers import SERVER_ENVIRONMENT, serve_command, serve_options
 
 if TYPE_CHECKING:
     from .launch import Start
@@ -333,11 +333,20 @@ def _server_lines(start: Start) -> list[str]:
     environment = " ".join(f"{key}={value}" for key, value in SERVER_ENVIRONMENT.items())
     return [
         f"if [ $JOB_COMPLETION_INDEX = {start.layout.train_nodes} ]; then",
-        f"  {environment} {shlex.join(serve_command(start.recipe, start.layout))} &",
+        f"  {environment} {_serve_line(start.recipe, start.layout)} &",
         f"  until {_finished(start)}; do kill -0 $! || exit 1; sleep 5; done",
         "  kill $!; exit 0",
         "fi",
     ]
+
+
+def _serve_line(recipe: Recipe, layout: Layout) -> str:
+    """``vllm serve`` as bash reads it. Where a shipped model lies, the pod knows, and what a claim holds."""
+    if on_hub(recipe.base):
+        return shlex.join(serve_command(recipe, layout))
+    find = "import sys; from countdown_r1 import models; print(models.resolve(sys.argv[1]).path_or_id)"
+    model = f'"$(python3 -c {shlex.quote(find)} {shlex.quote(recipe.base)})"'
+    return f"vllm serve {model} {shlex.join(serve_options(recipe, layout))}"
 
 
 def _wait_lines(server: str, seconds: int) -> list[str]:

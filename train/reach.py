@@ -6,16 +6,24 @@ from pathlib import Path, PurePosixPath
 
 from ..build_dataset.records import HUB_ID
 from ..errors import InputError
+from ..models import SHIPPED
 from .recipe import Recipe
 
 
 def check_reach(recipe: Recipe, dataset: str, disk: PurePosixPath | None = None) -> None:
-    """Raise ``InputError`` for a dataset that the job could not read. What lies below its own ``disk`` is believed."""
-    if recipe.grpo is not None and not on_hub(dataset) and not on_disk(dataset, disk):
-        raise InputError(
-            f"dataset {dataset} is not on the Hub, and the job cannot read this machine's files: push it with "
-            f"build-dataset --push-to and give NAMESPACE/NAME{_or_copy(disk)}"
-        )
+    """Raise ``InputError`` for a dataset, model or reward that the job could not read.
+
+    What lies below ``disk``, which the job has and this machine need not have, is believed.
+    """
+    datasets = [] if recipe.grpo is None else [dataset]
+    started = recipe.cold_start.start if recipe.cold_start else recipe.base
+    models = [started] if started and started not in SHIPPED else []
+    for name in [name for name in datasets if not on_hub(name)]:
+        _refuse("dataset", name, "push it with build-dataset --push-to and give NAMESPACE/NAME", disk)
+    for name in [name for name in models if not on_hub(name)]:
+        _refuse("model", name, f"push it and give NAMESPACE/NAME@REVISION, or use {' or '.join(SHIPPED)}", disk)
+    for name in [name for name in recipe.rewards.functions if ":" in name]:
+        _refuse("reward", name, "use the rewards that are shipped", disk)
 
 
 def on_hub(name: str) -> bool:
@@ -28,5 +36,7 @@ def on_disk(name: str, disk: PurePosixPath | None) -> bool:
     return disk is not None and PurePosixPath(name).is_relative_to(disk)
 
 
-def _or_copy(disk: PurePosixPath | None) -> str:
-    return f", or copy it to the claim and give its path below {disk}" if disk else ""
+def _refuse(kind: str, name: str, fix: str, disk: PurePosixPath | None) -> None:
+    if not on_disk(name, disk):
+        copy = f", or copy it to the claim and give its path below {disk}" if disk else ""
+        raise InputError(f"{kind} {name} is not on the Hub, and the job cannot read this machine's files: {fix}{copy}")

@@ -22,16 +22,18 @@ SERVER_ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1"}
 
 
 def serve_command(recipe: Recipe, layout: Layout) -> list[str]:
-    """``vllm serve`` as TRL needs it: weights over NCCL, log probabilities of the distribution that was sampled.
-
-    The model is read from the Hub id or folder that training starts from; one copy of it on each server GPU.
-    """
+    """``vllm serve`` as TRL needs it, for the Hub id or folder that training starts from."""
     source = models.resolve(recipe.base)
+    pinned = ["--revision", source.revision] if source.revision else []
+    return ["vllm", "serve", source.path_or_id, *pinned, *serve_options(recipe, layout)]
+
+
+def serve_options(recipe: Recipe, layout: Layout) -> list[str]:
+    """Weights over NCCL, log probabilities of the distribution that was sampled, one copy on each server GPU."""
     limits = ["--max-model-len", str(PROMPT_TOKENS + new_tokens(recipe)), "--max-logprobs", "-1"]
     copies = ["--data-parallel-size", str(layout.server_gpus)] if layout.server_gpus > 1 else []
     transfer = ["--weight-transfer-config", '{"backend":"nccl"}', "--logprobs-mode", "processed_logprobs"]
-    pinned = ["--revision", source.revision] if source.revision else []
-    return ["vllm", "serve", source.path_or_id, *pinned, *transfer, *limits, *copies, "--port", str(SERVER_PORT)]
+    return [*transfer, *limits, *copies, "--port", str(SERVER_PORT)]
 
 
 def visible_gpus(wanted: int) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ print(json.dumps({"status": done.exit_code, "output": done.output, "files": file
 """
 
 
+def start(recipe: Recipe, dataset: str = "me/data", forwarded: Sequence[str] = ()) -> Start:
+    out = Path("outputs/x/model")
+    return Start(recipe, choose(recipe), dataset, out, False, False, "", print, forwarded=forwarded)
+
+
 def test_the_request_is_what_the_hub_takes_and_holds_no_token(tmp_path: Path) -> None:
     words = ["train", "demo", "--launcher", "hf-jobs", "--hub", "rehearsal", "--dataset", "rehearsal/puzzles"]
     words += ["--set", "hf_jobs.flavor=l4x1", "--set", "hf_jobs.hours=1.5"]
@@ -69,7 +75,7 @@ def test_the_request_is_what_the_hub_takes_and_holds_no_token(tmp_path: Path) ->
 
 def test_a_machine_of_several_gpus_gets_the_extras_and_the_launcher_it_needs() -> None:
     recipe = Recipe("x", grpo={}, launch=Launch("hf-jobs", 1, 4, "zero2", "colocate"), hf_jobs=HfJobs("h200", 2))
-    request = job_request(recipe, "me/data", "me", "c.whl")
+    request = job_request(start(recipe), "me", "c.whl")
     assert request["dependencies"] == ["/input/c.whl[train,vllm,deepspeed]"]
     assert "--launcher accelerate" in request["script_args"][1]
     assert (request["flavor"], request["timeout"]) == ("h200", "2h")
@@ -81,10 +87,10 @@ def test_several_machines_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dataset", [".", "outputs/demo/dataset", "./puzzles", "/workspace/data", "me/x; id"])
-def test_a_dataset_that_the_job_cannot_read_is_refused(dataset: str, tmp_path: Path) -> None:
+def test_a_dataset_that_the_job_cannot_read_is_refused(dataset: str) -> None:
     recipe = Recipe("x", grpo={})
     with pytest.raises(InputError, match="push it with build-dataset --push-to"):
-        submit(Start(recipe, choose(recipe), dataset, tmp_path / "out", False, False, "", print))
+        submit(start(recipe, dataset))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +101,9 @@ def test_a_dataset_that_the_job_cannot_read_is_refused(dataset: str, tmp_path: P
         (Recipe("x", grpo={}).with_rewards(["mine.py:score"]), "reward mine.py:score is not on the Hub"),
     ],
 )
-def test_a_model_or_reward_of_this_machine_is_refused(recipe: Recipe, why: str, tmp_path: Path) -> None:
+def test_a_model_or_reward_of_this_machine_is_refused(recipe: Recipe, why: str) -> None:
     with pytest.raises(InputError, match=re.escape(why)):
-        submit(Start(recipe, choose(recipe), "me/data", tmp_path / "out", False, False, "", print))
+        submit(start(recipe))
 
 
 def words_of_the_job(script: str, folder: Path) -> list[list[str]]:
@@ -113,7 +119,8 @@ def words_of_the_job(script: str, folder: Path) -> list[list[str]]:
 
 
 def test_no_word_of_the_command_is_read_by_the_jobs_shell(tmp_path: Path) -> None:
-    script = job_request(Recipe("x", grpo={}), "A/B; echo $HOME", "me; id", "c.whl")["script_args"][1]
-    train, push = words_of_the_job(script, tmp_path)
+    begun = start(Recipe("x", grpo={}), "A/B; echo $HOME", ("--push-to", "me & id"))
+    train, push = words_of_the_job(job_request(begun, "me; id", "c.whl")["script_args"][1], tmp_path)
     assert train[:6] == ["train", "/input/recipe.yaml", "--dataset", "A/B; echo $HOME", "--out", "run/model"]
+    assert train[6:] == ["--launcher", "local", "--push-to", "me & id"]  # what its processes are told too
     assert push == ["upload", "me; id/x-run", "run", ".", "--private"]

@@ -239,6 +239,19 @@ def test_a_dataset_that_the_job_cannot_read_is_refused_with_the_way_out(dataset:
         manifests(start(dataset=dataset))
 
 
+@pytest.mark.parametrize(("nodes", "program"), [(1, "countdown-r1"), (2, "torchrun")])
+def test_options_that_processes_get_too_reach_them_in_the_pod(
+    nodes: int, program: str, node: Callable[..., Node], tmp_path: Path
+) -> None:
+    run = node(nodes=nodes, vllm="none")
+    words = ["--push-to", "me; id", "--hub", "http://hub:1"]
+    run.begun = replace(run.begun, forwarded=words)
+    run.program(program, f'printf "%s\\n" "$@" > {tmp_path}/told')
+    assert run.run(0) == (0, "")
+    assert "\n".join(words) in (tmp_path / "told").read_text()
+    assert job_name(run.begun) != job_name(start(nodes, "none"))
+
+
 @pytest.mark.parametrize("base", [".", "./gpt2x", "models/of/mine", "gpt2"])
 def test_a_model_that_the_job_cannot_read_is_refused(base: str) -> None:
     begun = start(2, "none")

@@ -32,14 +32,14 @@ def submit(start: Start) -> None:
     """
     check_reach(start.recipe, start.dataset)
     if start.dry_run or start.hub is None:
-        start.echo(f"would start a job: {job_request(start.recipe, start.dataset, 'YOU', 'countdown_r1.whl')}")
+        start.echo(f"would start a job: {job_request(start, 'YOU', 'countdown_r1.whl')}")
         return
     api = start.hub.api
     with plain_errors(start.hub.endpoint, "start a job", "log in with `hf auth login`; Jobs need a paid plan"):
         owner = start.recipe.hf_jobs.namespace or api.whoami()["name"]
         wheel = _upload_input(api, f"{owner}/{start.recipe.name}-input", start.recipe)
         secrets = {"HF_TOKEN": start.hub.token} if start.hub.token else None
-        job = api.run_uv_job(**job_request(start.recipe, start.dataset, owner, wheel), secrets=secrets)
+        job = api.run_uv_job(**job_request(start, owner, wheel), secrets=secrets)
         start.echo(f"job {job.url}; Ctrl-C stops looking, `hf jobs cancel {job.id}` ends it")
         for line in api.fetch_job_logs(job_id=job.id, namespace=owner, follow=True):
             start.echo(line)
@@ -49,18 +49,16 @@ def submit(start: Start) -> None:
     start.echo(f"results: {start.hub.endpoint}/{owner}/{start.recipe.name}-run")
 
 
-def job_request(recipe: Recipe, dataset: str, owner: str, wheel: str) -> dict[str, Any]:
+def job_request(start: Start, owner: str, wheel: str) -> dict[str, Any]:
     """The arguments of ``run_uv_job``, all but its secrets."""
     from huggingface_hub import Volume
 
-    settings, launch = recipe.hf_jobs, recipe.launch
-    extras = ["train"] + ["vllm"] * (launch.vllm != "none") + ["deepspeed"] * launch.sharding.startswith("zero")
-    extras += ["qlora"] * (recipe.lora is not None)
+    recipe, settings = start.recipe, start.recipe.hf_jobs
     volume = Volume(type="dataset", source=f"{owner}/{recipe.name}-input", mount_path=INPUT, read_only=True)
     return {
         "script": "bash",
-        "script_args": ["-c", _script(recipe, dataset, owner)],
-        "dependencies": [f"{INPUT}/{wheel}[{','.join(extras)}]"],
+        "script_args": ["-c", _script(start, owner)],
+        "dependencies": [f"{INPUT}/{wheel}[{','.join(extras(recipe))}]"],
         "python": settings.python,
         "flavor": settings.flavor,
         "timeout": f"{settings.hours:g}h",
@@ -70,12 +68,19 @@ def job_request(recipe: Recipe, dataset: str, owner: str, wheel: str) -> dict[st
     }
 
 
-def _script(recipe: Recipe, dataset: str, owner: str) -> str:
+def extras(recipe: Recipe) -> list[str]:
+    """This package's extras that a recipe's training needs."""
+    launch = recipe.launch
+    names = ["train"] + ["vllm"] * (launch.vllm != "none") + ["deepspeed"] * launch.sharding.startswith("zero")
+    return names + ["qlora"] * (recipe.lora is not None)
+
+
+def _script(start: Start, owner: str) -> str:
     """Train, and push whatever there is then: an unfinished run's checkpoints too."""
-    launcher = "accelerate" if recipe.launch.gpus > 1 else "local"
-    train = ["countdown-r1", "train", f"{INPUT}/recipe.yaml", "--dataset", dataset, "--out", "run/model"]
-    train += ["--launcher", launcher]
-    push = ["hf", "upload", f"{owner}/{recipe.name}-run", "run", ".", "--private"]
+    name = start.recipe.name
+    train = ["countdown-r1", "train", f"{INPUT}/recipe.yaml", "--dataset", start.dataset, "--out", "run/model"]
+    train += ["--launcher", "accelerate" if start.recipe.launch.gpus > 1 else "local", *start.forwarded]
+    push = ["hf", "upload", f"{owner}/{name}-run", "run", ".", "--private"]
     return f"{shlex.join(train)}; s=$?; {shlex.join(push)}; exit $s"
 
 

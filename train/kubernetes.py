@@ -385,7 +385,8 @@ def job_name(start: Start) -> str:
 
 def _options(start: Start) -> list[str]:
     """What the training in a pod is told besides the recipe."""
-    return ["--dataset", start.dataset, "--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+    written = ["--out", str(remote_out(start))] + ["--overwrite"] * start.overwrite
+    return ["--dataset", start.dataset, *written, *start.forwarded]
 
 
 def _folder_label(start: Start) -> str:

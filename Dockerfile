@@ -4,7 +4,7 @@
 FROM python:3.12-bookworm
 WORKDIR /opt/countdown-r1
 COPY . .
-ARG EXTRAS=train,vllm,deepspeed
+ARG EXTRAS=train,vllm,deepspeed,qlora
 ARG CONSTRAINTS=constraints/gpu.txt
 RUN python -m pip install --no-cache-dir -c "$CONSTRAINTS" ".[$EXTRAS]"
 RUN countdown-r1 --version && python -c "import trl, torch"

@@ -11,6 +11,11 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import pytest
+
+from countdown_r1.train.hf_jobs import extras
+from countdown_r1.train.recipe import load_recipe, shipped_recipes
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -39,5 +44,10 @@ def test_the_steps_run_and_end_with_a_program_that_answers(tmp_path: Path) -> No
 
 def test_the_image_is_the_one_the_recipe_names_and_holds_what_a_pod_runs() -> None:
     assert "docker build -t countdown-r1 ." in TEXT
-    assert "ARG EXTRAS=train,vllm,deepspeed" in TEXT
     assert "\nWORKDIR /workspace\n" in TEXT
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_image_holds_the_extras_that_every_shipped_recipe_needs(name: str) -> None:
+    (held,) = re.findall(r"^ARG EXTRAS=(.+)$", TEXT, re.MULTILINE)
+    assert set(extras(load_recipe(name))) <= set(held.split(","))

@@ -629,12 +629,14 @@ def live_pushing(
     name: str, namespace: str | None, hub_name: str, mirror: str | None, dry_run: bool
 ) -> tuple[list[Any], list[str]]:
     """The callback that pushes checkpoints to the Hub, and the options by which a started process makes its own."""
-    if not namespace or dry_run:
+    if not namespace:
         return [], []
+    forwarded = ["--push-to", namespace, "--hub", hub_name, *(["--mirror", mirror] if mirror else [])]
+    if dry_run:
+        return [], forwarded
     hub = connect(hub_name, mirror=mirror)
     from .publish.live import LivePush
 
-    forwarded = ["--push-to", namespace, "--hub", hub_name, *(["--mirror", mirror] if mirror else [])]
     return [LivePush(hub, f"{namespace}/countdown-r1-{name}")], forwarded
 
 

@@ -46,19 +46,10 @@ def resolve(name: str) -> Source:
     if name and Path(name).is_dir():
         return Source(name, name, None)
     hub_id = _HUB_ID.fullmatch(name)
-    if hub_id is None or not is_hub_id(name):
+    if hub_id is None or name.startswith((".", "/")):
         shipped = ", ".join(SHIPPED)
         raise InputError(f"no model '{name}': give a folder, a shipped model ({shipped}) or NAMESPACE/NAME@REVISION")
     return Source(name, hub_id[1], hub_id[2] or "main")
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether ``name`` reads as ``NAMESPACE/NAME[@REVISION]``.
-
-    >>> is_hub_id("someone/puzzles@v1"), is_hub_id("outputs/x/dataset"), is_hub_id("./puzzles")
-    (True, False, False)
-    """
-    return _HUB_ID.fullmatch(name) is not None and not name.startswith((".", "/"))
 
 
 def local_folder(source: Source, *, weights: bool = True) -> Path:

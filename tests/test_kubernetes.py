@@ -20,9 +20,10 @@ from click.testing import CliRunner, Result
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError, TrainingError
 from countdown_r1.models import SHIPPED
-from countdown_r1.train.kubernetes import Kubectl, collector_pod, job_name, manifests, pod_script
+from countdown_r1.train.kubernetes import Kubectl
 from countdown_r1.train.launch import Start
 from countdown_r1.train.layout import Layout, choose, placed
+from countdown_r1.train.pods import collector_pod, job_name, manifests, pod_script
 from countdown_r1.train.recipe import Kubernetes, Launch, Recipe, load_recipe, parse_recipe
 
 Launched = Callable[..., tuple[Result, list[str]]]

@@ -27,7 +27,11 @@ def check_reach(recipe: Recipe, dataset: str, disk: PurePosixPath | None = None)
 
 
 def on_hub(name: str) -> bool:
-    """Whether a name means a repository of the Hub: ``NAMESPACE/NAME[@REVISION]``, and no file or folder here."""
+    """Whether a name means a repository of the Hub: ``NAMESPACE/NAME[@REVISION]``, and no file or folder here.
+
+    >>> on_hub("someone/puzzles@v1"), on_hub("outputs/x/dataset"), on_hub("./puzzles")
+    (True, False, False)
+    """
     return bool(HUB_ID.fullmatch(name)) and not name.startswith((".", "/")) and not Path(name).exists()
 
 

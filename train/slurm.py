@@ -16,8 +16,8 @@ import jinja2
 
 from ..errors import InputError, TrainingError
 from ..manifest import PARTIAL, refuse_existing
-from ..models import is_hub_id
 from .layout import SERVER_PORT
+from .reach import on_hub
 from .recipe import Recipe, recipe_text
 from .servers import SERVER_ENVIRONMENT, serve_command
 from .timeline import METERED
@@ -145,7 +145,7 @@ def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
 def _dataset(start: Start) -> str:
     """A folder's absolute path, or the Hub id."""
     folder = Path(start.dataset)
-    if not folder.exists() and not start.dry_run and not is_hub_id(start.dataset):
+    if not folder.exists() and not start.dry_run and not on_hub(start.dataset):
         raise InputError(f"no dataset at {folder}; build one there, or name another (a folder or NAMESPACE/NAME)")
     return str(_absolute(folder)) if folder.exists() else start.dataset
 

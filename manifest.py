@@ -46,14 +46,14 @@ class Manifest:
 
 
 @contextmanager
-def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its name once the body has ended well.
+def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False, suffix: str = PARTIAL) -> Iterator[Path]:
+    """A temporary folder beside ``out``, OUT + ``suffix``, that takes its name once the body has ended well.
 
-    With ``keep_partial`` what an interrupted run wrote stays in ``OUT.partial`` and is handed to the next
+    With ``keep_partial`` what an interrupted run wrote stays there and is handed to the next
     run; otherwise it is removed. Raises ``StageError`` when ``out`` exists and ``overwrite`` is false.
     """
     refuse_existing(out, overwrite)
-    partial = out.with_name(out.name + PARTIAL)
+    partial = out.with_name(out.name + suffix)
     if partial.exists() and not keep_partial:
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)

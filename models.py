@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
-_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
 _MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -45,7 +45,7 @@ def resolve(name: str) -> Source:
         return Source(name, str(SHIPPED[name]), None)
     if name and Path(name).is_dir():
         return Source(name, name, None)
-    hub_id = _HUB_ID.fullmatch(name)
+    hub_id = HUB_ID.fullmatch(name)
     if hub_id is None or name.startswith((".", "/")):
         shipped = ", ".join(SHIPPED)
         raise InputError(f"no model '{name}': give a folder, a shipped model ({shipped}) or NAMESPACE/NAME@REVISION")

@@ -373,6 +373,12 @@ def test_energy_is_that_of_all_gpus_or_says_whose_it_is(metered: bool, tmp_path:
     assert f"| {label} | 2 |" in tables.cost(cost)
 
 
+def test_a_price_is_that_of_the_gpus_it_is_stated_for() -> None:
+    for gpus, total, hardware in ((4, 12.0, "4x"), (8, 0.0, "")):
+        cost = cost_of(Cost(12.0, "USD", "4x", gpus=gpus), sessions(EVENTS))
+        assert (cost["total"], cost["hardware"], cost["gpu_hours"]["allocated"]) == (total, hardware, 4.0)
+
+
 def test_the_timeline_goes_on_behind_a_line_that_a_kill_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "timeline.jsonl"
     Timeline(path, 2, 0.0)

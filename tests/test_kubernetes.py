@@ -412,13 +412,14 @@ def test_kubectl_that_keeps_failing_is_an_error(kubectl: Launched) -> None:
 def test_a_copy_that_breaks_off_leaves_nothing_and_the_same_command_copies_again(
     kubectl: Launched, tmp_path: Path
 ) -> None:
+    (kept := tmp_path / "run" / "model.partial" / "checkpoint-4").mkdir(parents=True)  # of a run on this machine
     done, told = kubectl({"job": COMPLETE, "cp cut": True})
     assert done.exit_code == 1 and "unexpected EOF" in done.output
-    assert not list((tmp_path / "run").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.partial"] and kept.exists()
     assert not [line for line in told if line.startswith("delete job")]
     done, _ = kubectl({"job": COMPLETE})
     assert done.exit_code == 0, done.output
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["model", "model.partial"]
 
 
 def test_overwriting_replaces_the_whole_folder_once_the_new_one_is_here(kubectl: Launched, tmp_path: Path) -> None:

@@ -94,6 +94,9 @@ def test_training_stops_early_when_validation_does_not_improve(
     assert [(entry["step"], entry["n"]) for entry in measured(tmp_path)] == [(0, 4), (1, 4), (2, 4)]
     assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
     assert model.training
+    again = run_grpo(recipe, models.load("novice")[0].train(), tokenizer, training, tmp_path, rows)
+    assert again.state.global_step == 2, "a run that was killed after it stopped trains no further"
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
 
 
 def test_without_patience_nothing_is_measured(toy_run: ToyRun) -> None:

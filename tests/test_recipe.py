@@ -338,6 +338,17 @@ def test_a_set_that_cannot_be_applied_says_why(tmp_path: Path, change: str, part
     assert part in refusal(tmp_path, {"name": "x"}, change)
 
 
+@pytest.mark.parametrize("key", ["epsilon_high", "max_grad_norm", "delta"])
+def test_what_clips_may_be_endless(key: str, tmp_path: Path) -> None:
+    assert getattr(grpo_config(load_recipe("demo", [f"grpo.{key}=.inf"]), tmp_path), key) == math.inf
+
+
+@pytest.mark.parametrize("change", ["grpo.max_grad_norm=.nan", "grpo.learning_rate=.inf", "grpo.save_steps=.inf"])
+def test_other_endless_numbers_are_refused_before_training(change: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected a number, got (nan|inf)"):
+        grpo_config(load_recipe("demo", [change]), tmp_path)
+
+
 def test_rewards_are_added_to_those_of_the_recipe() -> None:
     recipe = Recipe("x").with_rewards(["mine.py:brevity"])
     assert recipe.rewards.functions == ("equation_reward", "format_reward", "mine.py:brevity")

@@ -336,7 +336,11 @@ def test_where_a_run_is_does_not_make_it_another_one(toy_recipe: Recipe) -> None
     text = recipe_text(toy_recipe)
     elsewhere = replace(toy_recipe, launch=Launch(stall_seconds=9), cost=replace(toy_recipe.cost, price_per_hour=9.0))
     assert differences(text, recipe_text(elsewhere)) == []
-    assert differences(text, recipe_text(replace(elsewhere, base="novice"))) == ["base"]
+    assert differences(text, recipe_text(replace(elsewhere, base="novice", name="other"))) == ["base"]
+    asked = replace(toy_recipe, evaluate=replace(toy_recipe.evaluate, limit=9))
+    assert differences(text, recipe_text(asked)) == []
+    patient = replace(asked, evaluate=replace(asked.evaluate, validation=8, patience=1))
+    assert "evaluate.patience" in differences(text, recipe_text(patient))
     changed = replace(toy_recipe, grpo=dict(toy_recipe.grpo or {}, learning_rate=1.0))
     assert differences(text, recipe_text(changed)) == ["grpo.learning_rate"]
     assert all(differences(broken, text) for broken in ("", "[", "- 1", text[: len(text) // 2]))

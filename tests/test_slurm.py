@@ -137,8 +137,10 @@ def test_a_node_is_divided_among_the_gpus_that_slurm_gave(
     assert next(read_timeline(tmp_path / "model" / "timeline.jsonl"))["servers_metered"]
 
 
-def start(nodes: int, vllm: str, asked: Slurm = SLURM, out: Path = Path("outputs/x/model"), **more: Any) -> Start:
-    recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, 4, vllm=vllm), slurm=asked)
+def start(
+    nodes: int, vllm: str, asked: Slurm = SLURM, out: Path = Path("outputs/x/model"), gpus: int = 4, **more: Any
+) -> Start:
+    recipe = Recipe("x", base="someone/model", grpo={}, launch=Launch("slurm", nodes, gpus, vllm=vllm), slurm=asked)
     layout = choose(recipe)
     return replace(Start(placed(recipe, layout), layout, "me/data", out, False, False, "", print), **more)
 
@@ -155,7 +157,7 @@ def test_one_node_is_divided_between_training_and_the_server() -> None:
     text = sbatch_script(start(1, "server"))
     assert "--ntasks=3 --ntasks-per-node=3" in text
     assert text.count("${CUDA_VISIBLE_DEVICES:-0,1,2,3}") == 2  # those that SLURM gave, if it says
-    assert "cut -d, -f1-3 <<<" in text and "cut -d, -f4-4 <<<" in text
+    assert "cut -d, -f1-3 <<<" in text and "cut -s -d, -f4-4 <<<" in text
 
 
 def test_what_the_recipe_asks_of_the_cluster_is_in_the_script() -> None:
@@ -210,6 +212,27 @@ def test_the_job_goes_back_into_the_queue_while_the_run_is_unfinished_whatever_a
     assert ("requeued" in done.stdout) is partial, done
 
 
+@pytest.mark.parametrize(("given", "enough"), [("7,5", True), ("5", False), (None, True)])
+def test_a_node_with_too_few_gpus_starts_no_server_on_those_that_train(
+    tmp_path: Path, given: str | None, enough: bool
+) -> None:
+    (stub := tmp_path / "bin").mkdir()
+    (stub / "scontrol").write_text("#!/bin/sh\necho n1\n")
+    (stub / "srun").write_text('#!/bin/sh\nwhile [ "$1" != bash ]; do shift; done; exec "$@"\n')
+    (stub / "vllm").write_text('#!/bin/sh\necho "served on $CUDA_VISIBLE_DEVICES"; sleep 2\n')
+    (stub / "python3").write_text("#!/bin/sh\nsleep 0.5\n")
+    for program in stub.iterdir():
+        program.chmod(0o755)
+    text = sbatch_script(start(1, "server", gpus=2)).replace(sys.executable, "true")
+    environment = {"PATH": f"{stub}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_ID": "7"}
+    environment |= {"CUDA_VISIBLE_DEVICES": given} if given else {}
+    environment |= dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"), "0")
+    done = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=False)
+    said = [line for line in done.stdout.splitlines() if line.startswith("served")]
+    assert said == ([f"served on {(given or '0,1')[-1]}"] if enough else [])
+    assert ("2 GPUs are needed here, SLURM gave 5" in done.stderr) is not enough
+
+
 def test_a_controller_that_is_silent_for_a_moment_does_not_end_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +256,8 @@ def test_what_could_not_run_on_any_node_is_refused_before_the_queue(tmp_path: Pa
         submit(start(2, "none", out=tmp_path / "model"))
     with pytest.raises(InputError, match="no dataset at no/such/folder"):
         submit(start(2, "none", dataset="no/such/folder"))
+    alone = start(1, "none", dataset="no/such/folder")
+    sbatch_script(replace(alone, recipe=replace(alone.recipe, grpo=None)))  # a cold start reads none
     with pytest.raises(InputError, match="cannot hold SLURM's logs, its name has '%' in it"):
         submit(start(2, "none", out=tmp_path / "100%" / "model"))
 

@@ -18,16 +18,17 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 from transformers.trainer_callback import TrainerControl, TrainerState
+from trl.trainer.utils import nanstd
 
 from countdown_r1 import manifest, models
 from countdown_r1.build_dataset.dataset import load
 from countdown_r1.cli import main
 from countdown_r1.errors import CountdownError, InputError, StageError, TrainingError
 from countdown_r1.train import cold_start as cold
-from countdown_r1.train import stage
+from countdown_r1.train import finish, stage
 from countdown_r1.train.adapters import load_trainable
 from countdown_r1.train.grpo import RewardWatch
-from countdown_r1.train.recipe import ColdStart, Recipe, Rewards, load_recipe, recipe_text
+from countdown_r1.train.recipe import ColdStart, Cost, Recipe, Rewards, load_recipe, recipe_text
 from countdown_r1.train.resume import last_checkpoint
 from countdown_r1.train.stage import train, train_rows
 from countdown_r1.train.timeline import read_timeline
@@ -46,12 +47,12 @@ MODEL_FILES = {
 KILLED = """
 import os
 from countdown_r1.cli import main
-from countdown_r1.train import stage
-done = stage.{place}
+from countdown_r1.train import finish, stage
+done = {place}
 def killed(*arguments, **named):
     done(*arguments, **named)
     os._exit(137)
-stage.{place} = killed
+{place} = killed
 main()
 """
 NOTHING = "def nothing(completions, **_):\n    return [0.0] * len(completions)\n"
@@ -218,13 +219,26 @@ def test_a_run_whose_first_steps_earn_nothing_is_stopped_with_a_hint(
 
 
 def test_rewards_below_0_teach_where_they_differ() -> None:
-    watch, told = RewardWatch(), {"reward": -0.9, "reward_std": 0.1}
-    for _ in range(5):
-        watch.on_log(None, TrainerState(), TrainerControl(), logs=told)
-    alike = RewardWatch()
-    with pytest.raises(TrainingError, match="0 or as far below it"):
-        for _ in range(3):
-            alike.on_log(None, TrainerState(), TrainerControl(), logs={"reward": -1.0, "reward_std": 0.0})
+    def watch(reward: float, deviation: float, alike: float) -> None:
+        logs = {"reward": reward, "reward_std": deviation, "frac_reward_zero_std": alike}
+        watching = RewardWatch()
+        for _ in range(5):
+            watching.on_log(None, TrainerState(), TrainerControl(), logs=logs)
+
+    watch(-0.9, 0.1, 0.5)
+    rounding = float(nanstd(torch.full((16,), -0.1)))
+    assert rounding > 0
+    for deviation, alike in ((rounding, 1.0), (rounding, 0.0), (0.4, 1.0)):  # the last: only puzzles differ
+        with pytest.raises(TrainingError, match="0 or as far below it"):
+            watch(-0.1, deviation, alike)
+
+
+def test_a_penalty_that_is_always_the_same_stops_the_run(toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "penalty.py").write_text("def same(completions, **_):\n    return [-0.1] * len(completions)\n")
+    grpo = dict(toy_recipe.grpo or {}, max_steps=5, save_steps=5)
+    recipe = replace(toy_recipe, grpo=grpo, rewards=Rewards((f"{tmp_path / 'penalty.py'}:same",)))
+    with pytest.raises(TrainingError, match="first 3 logged steps is 0 or as far below it"):
+        train(recipe, str(toy_dataset), tmp_path / "model")
 
 
 def test_fewer_puzzles_than_one_batch_asks_are_refused_instead_of_training_no_step(
@@ -369,7 +383,7 @@ def test_an_interruption_while_finishing_costs_no_training(
 ) -> None:
     """Ctrl-C falls after the last step, when checkpoints are already being reduced to what is published."""
     out, partial, step = resumable(interrupted, tmp_path)
-    save, saved = stage.save_model, []
+    save, saved = finish.save_model, []
 
     def interrupt(*arguments: Any) -> None:
         saved.append(arguments)
@@ -377,7 +391,7 @@ def test_an_interruption_while_finishing_costs_no_training(
             raise KeyboardInterrupt
         save(*arguments)
 
-    monkeypatch.setattr(stage, "save_model", interrupt)
+    monkeypatch.setattr(finish, "save_model", interrupt)
     assert go_on(tmp_path, toy_dataset).endswith("130")
     monkeypatch.undo()
     logged = (partial / "metrics.jsonl").read_text()
@@ -386,7 +400,9 @@ def test_an_interruption_while_finishing_costs_no_training(
     assert [line for line in (out / "metrics.jsonl").read_text().splitlines() if '"reward"' in line] == rewarded
 
 
-@pytest.mark.parametrize("place", ["put_reduced", "write_cost", "manifest.write", "_drop_passing"])
+@pytest.mark.parametrize(
+    "place", ["finish.put_reduced", "stage.write_cost", "stage.manifest.write", "stage.drop_passing"]
+)
 def test_a_kill_while_finishing_costs_no_training(
     interrupted: Interrupted, toy_dataset: Path, tmp_path: Path, place: str
 ) -> None:
@@ -401,7 +417,7 @@ def test_a_kill_while_finishing_costs_no_training(
     assert max(event["step"] for event in events) == step + 1
     assert [event["step"] for event in events].count(step + 1) == 1, "no step was trained twice"
     assert manifest.damaged_files(out) == []
-    assert not [path for path in out.rglob("*") if path.name.endswith((".writing", ".whole"))]
+    assert not [path for path in out.rglob("*") if path.name.endswith(manifest.PASSING)]
     for number in range(step - 1, step + 2):
         assert {path.name for path in (out / f"checkpoint-{number}").iterdir()} == MODEL_FILES
 
@@ -411,7 +427,7 @@ def test_another_recipe_does_not_go_on_where_this_one_stopped(
 ) -> None:
     out, partial, _ = resumable(interrupted, tmp_path)
     other = replace(toy_run.recipe, grpo=dict(toy_run.recipe.grpo or {}, max_steps=1))
-    said = r"checkpoint-\d+ belongs to a run with another grpo.max_steps, name;.*--overwrite"
+    said = r"checkpoint-\d+ belongs to a run with another grpo.max_steps; .*from there with --set base=.*--overwrite"
     with pytest.raises(StageError, match=said):
         train(other, str(toy_run.dataset), out)
     assert last_checkpoint(partial)
@@ -419,6 +435,31 @@ def test_another_recipe_does_not_go_on_where_this_one_stopped(
     assert written is not None and written.results["steps"] == 1
     assert [entry["step"] for entry in steps_of(out) if "reward" in entry] == [1]
     assert not partial.exists()
+
+
+def test_what_a_cold_start_left_is_not_lost_to_another_recipe(tmp_path: Path) -> None:
+    (folder := tmp_path / "m.partial" / "base").mkdir(parents=True)
+    begun = replace(load_recipe("demo"), cold_start=ColdStart(), grpo={"max_steps": 5})
+    (folder.parent / "recipe.yaml").write_text(recipe_text(begun))
+    stage._claim(folder.parent, recipe_text(replace(begun, cost=Cost(3.0))), overwrite=False)
+    other = recipe_text(replace(begun, grpo={"max_steps": 6}))
+    said = r"m\.partial/base belongs to a run with another grpo\.max_steps; train"
+    with pytest.raises(StageError, match=said) as raised:
+        stage._claim(folder.parent, other, overwrite=False)
+    assert "--set base" not in str(raised.value)  # beside a cold start it would mean nothing
+    stage._claim(folder.parent, other, overwrite=True)
+    assert not folder.exists()
+
+
+def test_a_finished_run_whose_name_is_missing_is_taken_as_it_is(
+    interrupted: Interrupted, toy_run: ToyRun, tmp_path: Path
+) -> None:
+    partial = shutil.copytree(toy_run.folder, tmp_path / "m.partial")
+    (partial / "recipe.yaml.writing").touch()
+    elsewhere = replace(toy_run.recipe, cost=replace(toy_run.recipe.cost, price_per_hour=77.0))
+    written = train(elsewhere, str(toy_run.dataset), tmp_path / "m")
+    assert written is not None and written.files == manifest.read(toy_run.folder).files
+    assert manifest.damaged_files(tmp_path / "m") == [] and not partial.exists()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "trainer_state.json", "optimizer.pt"])

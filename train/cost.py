@@ -74,13 +74,15 @@ def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
 
     ``allocated`` GPU-hours were held, ``busy`` ones generated or updated. Energy is that of all GPUs, or stands under
     ``training_energy_kwh`` where servers on other machines were not measured. Elastic pays for the sessions alone,
-    reserved for everything from the first start to the last end, pauses included.
+    reserved for everything from the first start to the last end, pauses included. Price and name of the hardware are
+    left out when the run had other GPUs than they are stated for.
     """
     held = sum(session.held for session in found)
     allocated = sum(session.held * session.all_gpus for session in found)
     by_stage = {name: sum(s.seconds[name] * s.all_gpus for s in found) for name in STAGES[:3]}
     by_stage["other"] = max(0.0, allocated - sum(by_stage.values()))
     reserved = (found[-1].ended - found[0].began) * max(session.all_gpus for session in found) if found else 0.0
+    cost = _of_these_gpus(cost, found, nodes)
     price = cost.price_per_hour * nodes
     per_gpu_second = price * held / 3600 / allocated if allocated else 0.0
     joules = [session.joules for session in found if session.joules is not None]
@@ -110,6 +112,12 @@ def cost_of(cost: Cost, found: list[Session], nodes: int = 1) -> dict[str, Any]:
         "currency": cost.currency,
         "total": round(price * held / 3600, 4),
     }
+
+
+def _of_these_gpus(cost: Cost, found: list[Session], nodes: int) -> Cost:
+    """``cost`` where it is stated for the GPUs that the run had, else one that states nothing."""
+    other = cost.gpus is not None and any((cost.nodes, cost.gpus) != (nodes, session.all_gpus) for session in found)
+    return Cost(currency=cost.currency) if other else cost
 
 
 def cost_table(run: Path) -> str:

@@ -28,7 +28,7 @@ from .adapters import lora_config
 from .decoder import Decoder
 from .generation import sample, stop_ids
 from .llama import is_plain_llama
-from .patience import Patience
+from .patience import End, NothingLeft, Patience
 from .recipe import Recipe, convert, nearest
 from .renamed import gone
 from .resume import Seal, last_checkpoint
@@ -152,12 +152,16 @@ def run_grpo(  # noqa: PLR0913, PLR0917
             stop,
             Watchdog(folder, recipe.launch, config.vllm_server_base_url),
             *callbacks,
+            End(folder, recipe.evaluate.patience),
         ],
     )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
     check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
     with stop.listening():
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        try:
+            trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        except NothingLeft:
+            trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     if stop.stopped:
         raise KeyboardInterrupt
     return trainer
@@ -273,7 +277,9 @@ class RewardWatch(TrainerCallback):
         if "reward" not in logs or self.rewarded:
             return
         self.steps += 1
-        self.rewarded = logs["reward"] > 0 or logs["reward_std"] > 0
+        # Equal rewards deviate by rounding; groups may be alike inside and differ from each other.
+        told_apart = logs["reward_std"] > 1e-6 and logs["frac_reward_zero_std"] < 1
+        self.rewarded = logs["reward"] > 0 or told_apart
         if self.steps >= ZERO_STEPS and not self.rewarded:
             clipped = logs.get("completions/clipped_ratio", 0.0)
             reason = (

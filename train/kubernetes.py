@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .launch import Start
 
 PAUSE = 5.0  # seconds between two looks, and between two tries
+COLLECTING = ".collecting"
 TRIES = 20  # of a kubectl call, before it is an error
 TIMED = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")  # how a line of a log begins, and none of kubectl's own
 STATES = "{.status.conditions[?(@.status=='True')].type}"
@@ -183,7 +184,7 @@ def _collect(start: Start, name: str, kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", text=json.dumps(collector_pod(start, collector)))
     try:
         kubectl("wait", "--for=condition=Ready", f"pod/{collector}", "--timeout=30s")  # tried again: 10 minutes
-        with stage_folder(start.out, start.overwrite) as folder:
+        with stage_folder(start.out, start.overwrite, suffix=COLLECTING) as folder:  # OUT.partial may be a run's
             kubectl("cp", f"{collector}:{remote_out(start)}", str(folder), "--retries=5")
     finally:
         kubectl("delete", f"pod/{collector}", "--wait=false", may_fail=True)

@@ -62,8 +62,8 @@ def run_training(
     """Run ``recipe`` as its ``launch`` section says; with ``dry_run`` only print what would start.
 
     A process that a launcher started trains, with ``callbacks`` beside the trainer's own; ``forwarded`` are options
-    of the command line that the processes of this machine get too. Raises ``TrainingError`` when there are not as
-    many of them as the recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
+    of the command line that the started processes get too, wherever they run. Raises ``TrainingError`` when there are
+    not as many of them as the recipe says, or when one of them fails; ``InputError`` for a layout that is impossible.
     """
     if {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys() and not dry_run:
         _work(recipe, dataset, out, overwrite, command, callbacks, echo)

@@ -65,7 +65,7 @@ class Patience(TrainerCallback):
             return
         missing = [False]
         if state.is_world_process_zero:  # what comes after the checkpoint that a run goes on from is measured again
-            kept = [entry for entry in self._history() if entry["step"] <= state.global_step]
+            kept = [entry for entry in _history(self.path) if entry["step"] <= state.global_step]
             self.path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
             missing = [state.global_step not in [entry["step"] for entry in kept]]
         broadcast_object_list(missing)
@@ -81,7 +81,7 @@ class Patience(TrainerCallback):
         if decision[0]:
             control.should_training_stop = True
             if state.is_world_process_zero:
-                best = max(self._history(), key=lambda entry: entry["solve_rate"])
+                best = max(_history(self.path), key=lambda entry: entry["solve_rate"])
                 tqdm.write(
                     f"stopped at step {state.global_step}: nothing better on validation in {self.patience} "
                     f"checkpoint(s); the best was {best['solve_rate']:.1%} at step {best['step']}"
@@ -110,11 +110,32 @@ class Patience(TrainerCallback):
         return int(judge(Puzzle(tuple(row["nums"]), row["target"]), text).solved)
 
     def _rates(self) -> list[float]:
-        return [entry["solve_rate"] for entry in self._history()]
+        return [entry["solve_rate"] for entry in _history(self.path)]
 
-    def _history(self) -> list[dict[str, Any]]:
-        """What was measured so far; a line without an end was cut short by an interruption."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+class NothingLeft(Exception):
+    """A run was resumed whose training is over: its last weights are loaded, and no step is to be taken."""
+
+
+class End(TrainerCallback):
+    """Ends a resumed run that was killed between its last checkpoint and its end, which HF's loop takes a step past.
+
+    It stands behind the others, which have begun by then: whoever catches ``NothingLeft`` tells them of the end.
+    """
+
+    def __init__(self, folder: Path, patience: int) -> None:
+        self.path, self.patience = folder / VALIDATION_FILE, patience
+
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        rates = [entry["solve_rate"] for entry in _history(self.path)]
+        over = state.global_step >= state.max_steps or (self.patience > 0 and exhausted(rates, self.patience))
+        if state.global_step and over:
+            raise NothingLeft
+
+
+def _history(path: Path) -> list[dict[str, Any]]:
+    """What was measured so far; a line without an end was cut short by an interruption."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from ..build_dataset.records import HUB_ID
 from ..errors import InputError
-from ..models import SHIPPED
+from ..models import HUB_ID, SHIPPED
 from .recipe import Recipe
 
 
@@ -42,5 +41,5 @@ def on_disk(name: str, disk: PurePosixPath | None) -> bool:
 
 def _refuse(kind: str, name: str, fix: str, disk: PurePosixPath | None) -> None:
     if not on_disk(name, disk):
-        copy = f", or copy it to the claim and give its path below {disk}" if disk else ""
+        copy = f", or copy it to the claim and give its path below {disk}" if disk and kind != "model" else ""
         raise InputError(f"{kind} {name} is not on the Hub, and the job cannot read this machine's files: {fix}{copy}")

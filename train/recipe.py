@@ -340,7 +340,9 @@ def convert(hint: Any, value: Any, section: str, key: str) -> Any:
             value = float(value)
     wanted = origin or hint
     plain = isinstance(wanted, type) and wanted in (int, float, str, bool, tuple, dict, list, Mapping)
+    endless = section == "grpo" and key not in LOWEST_GRPO  # such as epsilon_high, which then clips nothing
     odd = (wanted is int and isinstance(value, bool)) or (isinstance(value, float) and not math.isfinite(value))
+    odd = odd and not (endless and value == math.inf)
     if plain and (odd or not isinstance(value, wanted)):
         raise InputError(f"section '{section}', key '{key}': expected {_kind(wanted)}, got {value!r}")
     return value

@@ -13,7 +13,8 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..errors import StageError
 
-ELSEWHERE = ("slurm", "kubernetes", "hf_jobs", "cost", "publish")  # where a run is, not what it learns
+RECIPE_FILE = "recipe.yaml"
+ELSEWHERE = ("name", "slurm", "kubernetes", "hf_jobs", "cost", "publish")  # where a run is, not what it learns
 FASTER_ELSEWHERE = ("vllm_server_", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode")  # prefixes of grpo's keys
 FULL_CHECKPOINTS = 2
 WHOLE = ".whole"  # behind the name of a checkpoint that a reduced copy has replaced, until that is certain
@@ -95,6 +96,20 @@ def drop_whole(whole: Path) -> None:
     shutil.rmtree(garbage)
 
 
+def has_cold_start(folder: Path) -> bool:
+    """Whether the recipe of the run in ``folder`` makes its base itself."""
+    path = folder / RECIPE_FILE
+    return path.is_file() and "\ncold_start:" in path.read_text(encoding="utf-8")
+
+
+def as_base(weights: str) -> str:
+    """The advice to train on from a run's weights; none where a recipe's ``base`` cannot be that: for adapters, and
+    beside a cold start."""
+    place = Path(weights)
+    usable = (place / "config.json").is_file() and not has_cold_start(place) and not has_cold_start(place.parent)
+    return f" (from there with --set base={weights})" if usable else ""
+
+
 def differences(left: str, right: str) -> list[str]:
     """Settings (``section.key``) that make two recipes' texts different trainings, wherever they run."""
     return sorted(dict(_deciding(left).items() ^ _deciding(right).items()))
@@ -109,6 +124,8 @@ def _deciding(text: str) -> dict[str, str]:
     if not isinstance(values, dict):
         return {}
     kept = {key: value for key, value in values.items() if key not in ELSEWHERE}
+    if not (values.get("evaluate") or {}).get("patience"):
+        kept.pop("evaluate", None)
     kept["launch"] = {key: (values.get("launch") or {}).get(key) for key in ("nodes", "gpus_per_node", "sharding")}
     grpo = values.get("grpo") or {}
     kept["grpo"] = {key: value for key, value in grpo.items() if not key.startswith(FASTER_ELSEWHERE)}

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..errors import TrainingError
-from .resume import last_checkpoint
+from .resume import as_base, last_checkpoint
 
 REPORT_FILE = "stopped.json"
 KEPT = 20  # logged steps that a report shows and a limit is measured against
@@ -75,7 +75,7 @@ class Sanity(TrainerCallback):
         if state.is_world_process_zero:
             report = {"reason": reason, "step": state.global_step, "checkpoint": checkpoint, "steps": [*self.logged]}
             (self.folder / REPORT_FILE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        from_there = f" (from the checkpoint before it with --set base={checkpoint})" if checkpoint else ""
+        from_there = as_base(checkpoint) if checkpoint else ""
         return (
             f"stopped at step {state.global_step}: {reason}; see {self.folder / REPORT_FILE} and completion_samples/, "
             f"then train to another --out{from_there} with a lower grpo.learning_rate or a higher grpo.beta"

@@ -57,6 +57,8 @@ def submit(start: Start) -> None:
     log = _logs(start) / f"slurm-{job}.log"
     start.echo(f"job {job}, its log is {log}; Ctrl-C stops looking, `scancel {job}` ends it")
     state = follow(job, log, start.echo)
+    if state == SILENT:
+        raise TrainingError(f"SLURM does not answer; job {job} may go on, squeue -j {job} and {log} tell")
     if state != "COMPLETED":
         raise TrainingError(f"job {job} ended as {state}; see {log}")
 
@@ -145,7 +147,7 @@ def _server(recipe: Recipe, start: Start) -> dict[str, Any]:
 def _dataset(start: Start) -> str:
     """A folder's absolute path, or the Hub id."""
     folder = Path(start.dataset)
-    if not folder.exists() and not start.dry_run and not on_hub(start.dataset):
+    if start.recipe.grpo is not None and not folder.exists() and not start.dry_run and not on_hub(start.dataset):
         raise InputError(f"no dataset at {folder}; build one there, or name another (a folder or NAMESPACE/NAME)")
     return str(_absolute(folder)) if folder.exists() else start.dataset
 

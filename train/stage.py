@@ -24,23 +24,21 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from .. import manifest, models
 from ..build_dataset.dataset import load, pinned
 from ..errors import InputError, StageError
-from .adapters import load_trainable, load_trained
+from .adapters import load_trainable
 from .cold_start import cold_start, save_model
 from .cost import write_cost
 from .curriculum import choose_rows
+from .finish import FINAL, drop_passing, finish, is_finished
 from .generation import Decoding
 from .grpo import DEFAULT_LENGTH, grpo_config, run_grpo
 from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
-from .resume import differences, drop_unfinished, last_checkpoint, put_reduced, step_of
+from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold_start, last_checkpoint
 from .reward_functions import load_reward
 from .sharding import forget_sharding, plain_cpu
 from .stopping import forget_request
 from .watchdog import ALIVE_FOLDER
-
-RECIPE_FILE = "recipe.yaml"
-FINAL = "final.writing"
 
 
 def train(
@@ -69,7 +67,7 @@ def train(
     rows = train_rows(dataset, recipe.dataset.languages)
     validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
     with _shared_folder(state, recipe, out, overwrite) as folder:
-        finished = (folder / manifest.FILE_NAME).is_file()  # an interruption came between the last file and OUT's name
+        finished = is_finished(folder)
         state.wait_for_everyone()
         if finished:
             return manifest.read(folder) if state.is_main_process else None
@@ -82,7 +80,7 @@ def train(
         if not state.is_main_process:
             return None
         forget_sharding()
-        _finish(base, tokenizer, folder)
+        finish(base, tokenizer, folder)
         draw_training(folder / "metrics.jsonl", folder / "training.png")
         written = manifest.Manifest("train", command, trainer.args.seed, settings(recipe))
         written.seconds = round(time.monotonic() - began, 1)
@@ -97,7 +95,7 @@ def train(
         } | ({"dataset": source} if source else {})
         write_cost(recipe.cost, folder, recipe.launch.nodes)
         manifest.write(folder, written)
-        _drop_passing(folder)
+        drop_passing(folder)
     return written
 
 
@@ -145,8 +143,8 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
         yield out.with_name(out.name + manifest.PARTIAL)
         return
     with manifest.stage_folder(out, overwrite, keep_partial=True) as folder:
-        if (folder / manifest.FILE_NAME).is_file():
-            _drop_passing(folder)
+        if is_finished(folder):
+            drop_passing(folder)
         else:
             drop_unfinished(folder)
         _claim(folder, recipe_text(recipe), overwrite)
@@ -159,22 +157,32 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
 def _claim(folder: Path, text: str, overwrite: bool) -> None:
     """Go on with what this recipe left in ``folder``, or empty it.
 
-    Raises ``StageError`` rather than lose checkpoints of other settings without ``overwrite``.
+    Raises ``StageError`` rather than lose weights of other settings without ``overwrite``.
     """
     begun = folder / RECIPE_FILE
     changed = differences(begun.read_text(encoding="utf-8"), text) if begun.exists() else [RECIPE_FILE]
-    finished = (folder / manifest.FILE_NAME).is_file()
-    if changed and not overwrite and (last := str(folder) if finished else last_checkpoint(folder)):
+    if changed and not overwrite and (weights := _worth_keeping(folder)):
         raise StageError(
-            f"{last} belongs to a run with another {', '.join(changed[:5])}; train to another --out (from these "
-            f"weights with --set base={last}), or pass --overwrite to lose them"
+            f"{weights} belongs to a run with another {', '.join(changed[:5])}; train to another --out"
+            f"{as_base(weights)}, or pass --overwrite to lose it"
         )
+    if is_finished(folder) and not changed:
+        return
     if changed:
         shutil.rmtree(folder)
         folder.mkdir()
     writing = folder / f"{RECIPE_FILE}.writing"
     writing.write_text(text, encoding="utf-8")
     writing.replace(begun)
+
+
+def _worth_keeping(folder: Path) -> str | None:
+    """Weights in ``folder`` that took training: the run's own, its last checkpoint, or what its cold start left."""
+    if is_finished(folder):
+        return str(folder)
+    base = folder / "base"
+    made = base.is_dir() and has_cold_start(folder)
+    return last_checkpoint(folder) or (str(base) if made else None)
 
 
 def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
@@ -217,29 +225,6 @@ def _chosen(
     length = int(grpo.get("max_completion_length") or DEFAULT_LENGTH)
     sampling = (float(grpo.get("temperature", 1.0)), length, asked.batch_size, asked.seed)
     return list(choose_rows(asked, model, tokenizer, rows, folder, Decoding(*sampling, samples=asked.samples)))
-
-
-def _finish(base: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Final weights in bfloat16; checkpoints reduced, one after the other, to what can be loaded and published.
-
-    The last one, which a rerun would go on from, stays whole beside its copy until the manifest is written.
-    """
-    save_model(load_trained(folder / FINAL, base), tokenizer, folder)
-    for leftover in (FINAL, ALIVE_FOLDER):
-        shutil.rmtree(folder / leftover, ignore_errors=True)
-    checkpoints = sorted((path for path in folder.glob("checkpoint-*") if step_of(path)), key=step_of)
-    for checkpoint in checkpoints:
-        reduced = checkpoint.with_suffix(".writing")
-        save_model(load_trained(checkpoint, base), tokenizer, reduced)
-        put_reduced(checkpoint, reduced, keep=checkpoint == checkpoints[-1])
-    (folder / "README.md").unlink(missing_ok=True)
-    (folder / "training_args.bin").unlink(missing_ok=True)
-
-
-def _drop_passing(folder: Path) -> None:
-    """Remove what only an interrupted run would need."""
-    for leftover in [path for path in folder.iterdir() if path.name.endswith(manifest.PASSING)]:
-        shutil.rmtree(leftover)
 
 
 def _base_record(folder: Path) -> dict[str, Any] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -20,6 +22,7 @@ from .errors import StageError
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
 PARTIAL = ".partial"
+ORPHAN_SECONDS = 8.0  # a killed process's data loaders end within 5 and hold its locks until then
 PASSING = (".writing", ".whole")  # ends of names of folders that are gone when a stage has ended
 _REPORTED = ("countdown-r1", "datasets", "huggingface_hub", "transformers", "trl", "torch", "gradio", "numpy")
 
@@ -50,22 +53,57 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False, suffix:
     """A temporary folder beside ``out``, OUT + ``suffix``, that takes its name once the body has ended well.
 
     With ``keep_partial`` what an interrupted run wrote stays there and is handed to the next
-    run; otherwise it is removed. Raises ``StageError`` when ``out`` exists and ``overwrite`` is false.
+    run; otherwise it is removed. Raises ``StageError`` when ``out`` exists and ``overwrite`` is false, and while
+    another run writes there.
     """
     refuse_existing(out, overwrite)
     partial = out.with_name(out.name + suffix)
-    if partial.exists() and not keep_partial:
-        shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-    except BaseException:
+    with _alone_in(partial):
         if not keep_partial:
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)
+            empty(partial)
+        try:
+            yield partial
+        except BaseException:
+            if not keep_partial:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Holds a lock on ``folder``, which ends with this process at the latest; none on a disk that knows no locks."""
+    handle, deadline = os.open(folder, os.O_RDONLY), time.monotonic() + ORPHAN_SECONDS
+    try:
+        while not _locked(handle):
+            if time.monotonic() > deadline:
+                raise StageError(f"another run writes to {folder}; wait for its end, or choose another --out")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # as some network disks answer
+        return True
+    return True
+
+
+def empty(folder: Path) -> None:
+    """Remove everything in ``folder``."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:

@@ -31,10 +31,11 @@ from countdown_r1.build_dataset.generate import Wish, generate
 from countdown_r1.build_dataset.prompt import load_template, prompt_text
 from countdown_r1.build_dataset.puzzles import as_puzzles
 from countdown_r1.train.adapters import load_trainable, lora_config
-from countdown_r1.train.grpo import grpo_config, rollout_with
+from countdown_r1.train.grpo import rollout_with
 from countdown_r1.train.recipe import Recipe, load_recipe
 from countdown_r1.train.sharding import check_sharded
 from countdown_r1.train.trainer import Trainer, compile_layers
+from countdown_r1.train.trl_config import grpo_config
 
 PROFILED = 3  # micro-batches that --profile looks at
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bfloat16, from the vendor's data sheets

@@ -16,11 +16,12 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from countdown_r1 import models
 from countdown_r1.errors import InputError
 from countdown_r1.train import grpo
-from countdown_r1.train.grpo import grpo_config, run_grpo
+from countdown_r1.train.grpo import run_grpo
 from countdown_r1.train.patience import Patience, exhausted
 from countdown_r1.train.questions import Questions, Row, select_rows
 from countdown_r1.train.recipe import Evaluate, Recipe, load_recipe
 from countdown_r1.train.stage import train_rows
+from countdown_r1.train.trl_config import grpo_config
 
 if TYPE_CHECKING:
     from conftest import ToyRun

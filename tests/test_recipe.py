@@ -12,7 +12,6 @@ import yaml
 from trl.trainer.grpo_config import GRPOConfig
 
 from countdown_r1.errors import InputError
-from countdown_r1.train.grpo import grpo_config, rows_needed
 from countdown_r1.train.layout import choose, placed
 from countdown_r1.train.recipe import (
     ColdStart,
@@ -24,6 +23,7 @@ from countdown_r1.train.recipe import (
     settings,
     shipped_recipes,
 )
+from countdown_r1.train.trl_config import grpo_config, rows_needed
 
 EVERY_SECTION: dict[str, Any] = {
     "name": "all",
@@ -338,6 +338,23 @@ def test_a_set_that_cannot_be_applied_says_why(tmp_path: Path, change: str, part
     assert part in refusal(tmp_path, {"name": "x"}, change)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("loss_type=foo", "no loss_type 'foo'; it is one of grpo, bnpo, dr_grpo"),
+        ("importance_sampling_level=foo", "it is one of token, sequence"),
+        ("scale_rewards=foo", "it is one of group, batch, none"),
+        ("sync_ref_model=true", "key 'sync_ref_model' must stay false: no checkpoint holds"),
+        ("save_only_model=true", "key 'save_only_model' must stay false"),
+        ("remove_unused_columns=true", "must stay false: the rewards read nums and target"),
+        ("temperature=0", r"key 'temperature': at least 0\.01, got 0"),
+    ],
+)
+def test_what_would_break_later_is_refused_before_anything_is_loaded(change: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        grpo_config(load_recipe("demo", [f"grpo.{change}"]), tmp_path)
+
+
 @pytest.mark.parametrize("key", ["epsilon_high", "max_grad_norm", "delta"])
 def test_what_clips_may_be_endless(key: str, tmp_path: Path) -> None:
     assert getattr(grpo_config(load_recipe("demo", [f"grpo.{key}=.inf"]), tmp_path), key) == math.inf
@@ -371,6 +388,11 @@ def test_on_a_cpu_the_config_is_float32_and_logs_what_later_stages_read(tmp_path
             6,
         ),
         ({"num_train_epochs": 1}, None),
+        (
+            {"max_steps": 6, "per_device_train_batch_size": 4, "num_generations": 2, "steps_per_generation": 4},
+            16,  # two batches of 8, the second half used
+        ),
+        ({"max_steps": 6, "per_device_train_batch_size": 4, "num_generations": 2, "num_iterations": 2}, 6),
     ],
 )
 def test_only_the_rows_that_will_be_asked_are_rendered(tmp_path: Path, grpo: dict[str, Any], rows: int | None) -> None:

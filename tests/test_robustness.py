@@ -25,11 +25,11 @@ from safetensors.torch import load_file
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from countdown_r1.errors import InputError, TrainingError
-from countdown_r1.train.grpo import generation_steps, grpo_config
 from countdown_r1.train.recipe import Launch, Recipe, recipe_text
 from countdown_r1.train.resume import SEAL, differences, drop_unfinished, last_checkpoint, put_reduced, seal, thin
 from countdown_r1.train.safeguards import COLLAPSED_STEPS, Sanity
 from countdown_r1.train.stage import train
+from countdown_r1.train.trl_config import generation_steps, grpo_config
 from countdown_r1.train.watchdog import Watchdog
 
 STEPS = 5
@@ -330,6 +330,15 @@ def test_checkpoints_between_generations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="use a multiple of 4, such as 8"):
         generation_steps(grpo_config(Recipe("x", grpo=grpo), tmp_path))
     assert generation_steps(grpo_config(Recipe("x", grpo=grpo | {"save_steps": 8}), tmp_path)) == 4
+    for change, said in (
+        ({"gradient_accumulation_steps": 2, "steps_per_generation": 3, "save_steps": 1}, "lasts 3 steps.*such as 3"),
+        ({"save_steps": 0.25, "max_steps": 8}, "lasts 4 steps.*such as 4"),
+        ({"save_strategy": "epoch"}, "key 'save_strategy': a batch of completions lasts 4 steps"),
+    ):
+        with pytest.raises(InputError, match=said):
+            generation_steps(grpo_config(Recipe("x", grpo=grpo | change), tmp_path))
+    assert generation_steps(grpo_config(Recipe("x", grpo=grpo | {"save_strategy": "no"}), tmp_path)) == 4
+    assert generation_steps(grpo_config(Recipe("x", grpo=grpo | {"save_steps": 0.5, "max_steps": 8}), tmp_path)) == 4
 
 
 def test_where_a_run_is_does_not_make_it_another_one(toy_recipe: Recipe) -> None:

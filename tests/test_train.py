@@ -451,6 +451,43 @@ def test_what_a_cold_start_left_is_not_lost_to_another_recipe(tmp_path: Path) ->
     assert not folder.exists()
 
 
+def test_two_runs_do_not_write_to_one_folder(toy_run: ToyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "ORPHAN_SECONDS", 0.5)
+    with manifest.stage_folder(tmp_path / "m", overwrite=False, keep_partial=True) as folder:
+        (folder / "metrics.jsonl").write_text("the first one's")
+        with pytest.raises(StageError, match=r"another run writes to .*m\.partial; wait for its end"):
+            train(toy_run.recipe, str(toy_run.dataset), tmp_path / "m")
+        assert (folder / "metrics.jsonl").read_text() == "the first one's"
+    (tmp_path / "n.partial" / "base").mkdir(parents=True)
+    with manifest.stage_folder(tmp_path / "n", overwrite=False) as folder:
+        assert not list(folder.iterdir())
+
+
+DIVERGES = {"learning_rate": 1e30, "max_steps": 12, "save_steps": 1, "warmup_steps": 0, "lr_scheduler_type": "constant"}
+
+
+@pytest.mark.parametrize("logging_steps", [None, 10])
+def test_weights_that_are_lost_are_never_a_checkpoint(
+    logging_steps: int | None, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    grpo = dict(toy_recipe.grpo or {}, **DIVERGES) | ({"logging_steps": logging_steps} if logging_steps else {})
+    with pytest.raises(TrainingError, match=r"stopped at step \d+: .*see .*stopped\.json") as raised:
+        train(replace(toy_recipe, grpo=grpo), str(toy_dataset), tmp_path / "m")
+    assert "\n" not in str(raised.value)
+    assert json.loads((tmp_path / "m.partial" / "stopped.json").read_text())["reason"]
+    last = last_checkpoint(tmp_path / "m.partial")
+    assert last is None or all(bool(weight.isfinite().all()) for weight in weights(Path(last)).values())
+
+
+def test_a_tokenizer_without_an_end_is_one_line(toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path) -> None:
+    model, tokenizer = models.load("novice")
+    tokenizer.eos_token = None
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "endless")
+    with pytest.raises(InputError, match=r"the tokenizer of .*/base has no eos_token"):
+        train(replace(toy_recipe, base=str(tmp_path / "endless")), str(toy_dataset), tmp_path / "m")
+
+
 def test_a_finished_run_whose_name_is_missing_is_taken_as_it_is(
     interrupted: Interrupted, toy_run: ToyRun, tmp_path: Path
 ) -> None:

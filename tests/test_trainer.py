@@ -13,9 +13,10 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from countdown_r1 import models
 from countdown_r1.errors import InputError
-from countdown_r1.train.grpo import grpo_config, prompt_rows
+from countdown_r1.train.grpo import prompt_rows
 from countdown_r1.train.recipe import Recipe
 from countdown_r1.train.trainer import Trainer, compile_layers
+from countdown_r1.train.trl_config import grpo_config
 
 PROMPT, COMPLETION = 12, 20
 SHAPES = {

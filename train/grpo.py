@@ -5,16 +5,15 @@ Prompts are rendered to strings first, so that the pre-filled ``<think>`` reache
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-import torch
 from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from tqdm import tqdm
@@ -29,63 +28,19 @@ from .decoder import Decoder
 from .generation import sample, stop_ids
 from .llama import is_plain_llama
 from .patience import End, NothingLeft, Patience
-from .recipe import Recipe, convert, nearest
-from .renamed import gone
+from .recipe import Recipe
 from .resume import Seal, last_checkpoint
 from .reward_functions import load_reward, recorded, timed
 from .safeguards import Sanity
-from .sharding import check_sharded, plain_cpu, sharding_values
+from .sharding import check_sharded
 from .stopping import StopRequest
 from .timeline import TIMELINE_FILE, Timeline
 from .trainer import Trainer, compile_layers
+from .trl_config import check_rows, generation_steps, grpo_config, rows_needed
 from .watchdog import Watchdog
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
 ZERO_STEPS = 3  # logged steps without any reward before a run is stopped
-
-
-def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
-    """TRL's configuration from the recipe's ``grpo`` section; float32 on the CPU when there is no GPU.
-
-    Raises ``InputError`` for an unknown key, a value of the wrong kind, or a combination TRL refuses.
-    """
-    values = {"report_to": "tensorboard", "log_completions": True, "num_completions_to_print": 0}
-    values |= {"logging_nan_inf_filter": False}  # it would log the mean of earlier losses instead of a NaN
-    values |= dict(recipe.grpo or {})
-    hints = get_type_hints(GRPOConfig)
-    names = [entry.name for entry in dataclasses.fields(GRPOConfig) if entry.init]
-    for key in values:
-        if key not in names or gone(key):
-            raise InputError(f"section 'grpo' has no key '{key}'{gone(key) or nearest(key, names)}")
-        values[key] = convert(hints[key], values[key], "grpo", key)
-    if "LOCAL_RANK" in os.environ:  # elsewhere there is nothing to spread over
-        values |= sharding_values(recipe.launch.sharding)
-    if not torch.cuda.is_available():
-        values |= {"use_cpu": plain_cpu(), "bf16": False}
-    try:
-        with warnings.catch_warnings():  # of names that an older transformers needs still
-            warnings.simplefilter("ignore", FutureWarning)
-            return GRPOConfig(**values | {"output_dir": str(out)})  # pyright: ignore[reportArgumentType]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
-
-
-def rows_needed(config: GRPOConfig) -> int | None:
-    """Puzzles that ``max_steps`` steps ask, None when the run goes by epochs; rendering more would be wasted."""
-    if config.max_steps <= 0:
-        return None
-    completions = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size
-    return config.max_steps * max(1, completions // (config.num_generations or 1))
-
-
-def check_rows(config: GRPOConfig, rows: int) -> None:
-    """Raise ``InputError`` when the dataset cannot fill one batch: TRL would end well after no step at all."""
-    asked = (config.generation_batch_size or 0) // (config.num_generations or 1)
-    if rows < asked:
-        raise InputError(
-            f"section 'grpo': a batch asks {asked:,} prompts, the train split has {rows:,}: "
-            "build a larger dataset or lower per_device_train_batch_size"
-        )
 
 
 def prompt_rows(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -133,54 +88,61 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     stop = StopRequest(folder, generation_steps(config))
     if recipe.launch.compile:
         compile_layers(model)
-    trainer = Trainer(
-        model=model,
-        reward_funcs=functions,  # pyright: ignore[reportArgumentType]
-        args=config,
-        train_dataset=prompt_rows(rows[: rows_needed(config)], tokenizer),
-        processing_class=tokenizer,
-        rollout_func=rollout_with(tokenizer, config) if _plain_sampling(config) else None,
-        peft_config=lora_config(recipe.lora),
-        callbacks=[
-            MetricsFile(folder / "metrics.jsonl"),
-            RewardWatch(),
-            Sanity(folder),
-            Progress(),
-            Patience(recipe.evaluate, tokenizer, validation, folder, whole=_whole_weights(config)),
-            timeline,
-            Seal(folder),
-            stop,
-            Watchdog(folder, recipe.launch, config.vllm_server_base_url),
-            *callbacks,
-            End(folder, recipe.evaluate.patience),
-        ],
-    )
+    sanity, asked = Sanity(folder), prompt_rows(rows[: rows_needed(config)], tokenizer)
+    with _refusals(tokenizer):
+        trainer = Trainer(
+            model=model,
+            reward_funcs=functions,  # pyright: ignore[reportArgumentType]
+            args=config,
+            train_dataset=asked,
+            processing_class=tokenizer,
+            rollout_func=rollout_with(tokenizer, config) if _plain_sampling(config) else None,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[
+                MetricsFile(folder / "metrics.jsonl"),
+                RewardWatch(),
+                sanity,
+                Progress(),
+                Patience(recipe.evaluate, tokenizer, validation, folder, whole=_whole_weights(config)),
+                timeline,
+                Seal(folder),
+                stop,
+                Watchdog(folder, recipe.launch, config.vllm_server_base_url),
+                *callbacks,
+                End(folder, recipe.evaluate.patience),
+            ],
+        )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
     check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
     with stop.listening():
-        try:
-            trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        except NothingLeft:
-            trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+        _train(trainer, sanity, last_checkpoint(folder))
     if stop.stopped:
         raise KeyboardInterrupt
     return trainer
 
 
-def generation_steps(config: GRPOConfig) -> int:
-    """Optimizer steps that one batch of completions lasts; only after them a checkpoint holds everything.
+@contextmanager
+def _refusals(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """What TRL refuses, or misses, when it builds its trainer, as one line."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no eos_token, so no completion would end")
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "requires" not in str(error):  # as of a package for report_to
+            raise
+        raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
 
-    Raises ``InputError`` when checkpoints would fall between: TRL saves no completions, so such a run cannot go on
-    exactly.
-    """
-    batches = (config.steps_per_generation or 1) * config.num_iterations
-    steps = max(1, batches // config.gradient_accumulation_steps)
-    if config.save_strategy == "steps" and config.save_steps >= 1 and config.save_steps % steps:
-        raise InputError(
-            f"section 'grpo', key 'save_steps': a batch of completions lasts {steps} steps, and only after it a "
-            f"checkpoint is whole: use a multiple of {steps}, such as {-(-int(config.save_steps) // steps) * steps}"
-        )
-    return steps
+
+def _train(trainer: Trainer, sanity: Sanity, checkpoint: str | None) -> None:
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except NothingLeft:
+        trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):
+            raise
+        raise TrainingError(sanity.report("no token can be drawn from a NaN", trainer.state)) from error
 
 
 def rollout_with(tokenizer: PreTrainedTokenizerBase, config: GRPOConfig) -> Callable[..., dict[str, Any]]:

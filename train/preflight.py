@@ -62,7 +62,7 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
         yield True, "no 'grpo' section: cold start only"
         yield True, expected(recipe)
         return
-    from .grpo import generation_steps
+    from .trl_config import generation_steps
 
     layout = choose(recipe)
     config, processes = _as_one_process(recipe), layout.processes
@@ -81,7 +81,7 @@ def _as_one_process(recipe: Recipe) -> GRPOConfig:
     """The configuration with the batches of all processes in one: TRL counts the processes that run now."""
     from trl.trainer.grpo_config import GRPOConfig
 
-    from .grpo import grpo_config
+    from .trl_config import grpo_config
 
     layout = choose(recipe)
     grpo = dict(placed(recipe, layout).grpo or {})

@@ -48,7 +48,7 @@ LOWEST_GRPO = {
     "vllm_max_model_length": 1,
     "vllm_tensor_parallel_size": 1,
     "learning_rate": 0,
-    "temperature": 0,
+    "temperature": 0.01,
     "beta": 0,
     "seed": 0,
 }

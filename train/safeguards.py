@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from accelerate.utils import gather_object
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
@@ -50,7 +51,13 @@ class Sanity(TrainerCallback):
         reason = _not_finite(logs) or _exploded(logs, self.logged) or self._collapsed(logs, completions)
         self.logged.append({"step": state.global_step} | logs)
         if reason:
-            raise TrainingError(self._report(reason, state))
+            raise TrainingError(self.report(reason, state))
+
+    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
+        """Before the checkpoint is sealed: a run that has lost its weights must not go on from them."""
+        lost = any(not bool(weight.isfinite().all()) for weight in event["model"].parameters())
+        if any(gather_object([lost])):
+            raise TrainingError(self.report("weights are not finite", state))
 
     def _collapsed(self, logs: Mapping[str, Any], completions: int) -> str | None:
         """``completions`` is how many a mean over COLLAPSED_STEPS logged steps is taken of, at least."""
@@ -69,7 +76,7 @@ class Sanity(TrainerCallback):
             return f"{name} fell from {self.best_mean:.2f} to {mean:.2f} (means of {COLLAPSED_STEPS} logged steps)"
         return None
 
-    def _report(self, reason: str, state: TrainerState) -> str:
+    def report(self, reason: str, state: TrainerState) -> str:
         """Writes the last steps beside the metrics; the line that names the way out."""
         checkpoint = last_checkpoint(self.folder)
         if state.is_world_process_zero:

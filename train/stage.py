@@ -30,7 +30,7 @@ from .cost import write_cost
 from .curriculum import choose_rows
 from .finish import FINAL, drop_passing, finish, is_finished
 from .generation import Decoding
-from .grpo import DEFAULT_LENGTH, grpo_config, run_grpo
+from .grpo import DEFAULT_LENGTH, run_grpo
 from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
@@ -38,6 +38,7 @@ from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold
 from .reward_functions import load_reward
 from .sharding import forget_sharding, plain_cpu
 from .stopping import forget_request
+from .trl_config import grpo_config
 from .watchdog import ALIVE_FOLDER
 
 
@@ -169,8 +170,7 @@ def _claim(folder: Path, text: str, overwrite: bool) -> None:
     if is_finished(folder) and not changed:
         return
     if changed:
-        shutil.rmtree(folder)
-        folder.mkdir()
+        manifest.empty(folder)
     writing = folder / f"{RECIPE_FILE}.writing"
     writing.write_text(text, encoding="utf-8")
     writing.replace(begun)

@@ -309,7 +309,7 @@ def table(folder: Path) -> str:
     for name, result in results.items():
         seconds = " | ".join(f"{result['seconds'][part]:.1f}" for part in names)
         used = result["model_flops_utilisation"]
-        peak = result.get("gib", {}).get("used_peak", "")
+        peak = max((value for key, value in result.get("gib", {}).items() if key.endswith("_peak")), default="")
         counted = len(result["steps"]) - 1 or "the first"
         lines.append(f"| {name} | {counted} | {seconds} | {'' if used is None else f'{used:.1%}'} | {peak} |")
     fastest: dict[tuple[str, int], dict[str, Any]] = {}

@@ -19,7 +19,10 @@ import click
 from .errors import CountdownError, InputError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_SPACE_TEXT = re.compile(r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b")
+NO_SPACE_TEXT = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b"
+    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # all that torch.save says of it
+)
 HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 
 from countdown_r1.cli import disk_is_full, main
@@ -70,6 +71,22 @@ def test_the_reason_may_stand_deep_in_the_chain_of_errors() -> None:
     outer.__cause__.__context__ = inner
     assert disk_is_full(outer)
     assert not disk_is_full(RuntimeError("something else"))
+
+
+def test_torch_s_own_words_for_a_full_disk_are_known() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"weights": torch.zeros(10_000)}, "/dev/full")
+    assert disk_is_full(raised.value)
+
+
+def test_a_full_disk_while_the_optimizer_is_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("countdown_r1.train.launch.run_training", lambda *_, **__: torch.save([0] * 99, "/dev/full"))
+    done = CliRunner().invoke(main, ["train", "demo", "--out", str(tmp_path / "model")])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: no space is left to write to; free some and run the same command again (")
+    assert len(done.stderr.splitlines()) == 1
 
 
 WRONG = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections import Counter
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_the_base_is_asked_once_and_a_rerun_takes_the_same_rows(
     found = {"samples": 3, "puzzles_by_right_answers": {"1": 2, "3": 10}, "kept": [4, 9]}
     (tmp_path / FILE_NAME).write_text(json.dumps(found))
     assert list(choose_rows(SETTINGS, *novice, rows, tmp_path, DECODING)) == [rows[4], rows[9]]
+
+
+def test_a_disk_that_fills_up_while_the_answers_are_written_leaves_nothing_to_trust(
+    novice: tuple[Any, Any], rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, encoding: str) -> int:
+        path.open("w", encoding=encoding).close()
+        raise OSError(errno.ENOSPC, f"No space left on device, {len(text)} characters were to be written")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(Path, "write_text", full)
+        choose_rows(SETTINGS, *novice, rows, tmp_path, DECODING)
+    assert not (tmp_path / FILE_NAME).exists()
+    assert choose_rows(SETTINGS, *novice, rows, tmp_path, DECODING)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_a_base_that_never_solves_anything_leaves_no_puzzle_and_is_told_so(

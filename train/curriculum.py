@@ -46,7 +46,9 @@ def choose_rows(
         kept = [place for place, n in enumerate(right) if settings.lowest <= n / decoding.samples <= settings.highest]
         counts = dict(sorted(Counter(right).items()))
         found = {"samples": decoding.samples, "puzzles_by_right_answers": counts, "kept": kept}
-        path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        writing = folder / f"{FILE_NAME}.writing"
+        writing.write_text(json.dumps(found) + "\n", encoding="utf-8")
+        writing.replace(path)
     state.wait_for_everyone()
     found = json.loads(path.read_text(encoding="utf-8"))
     if not found["kept"]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
@@ -195,6 +196,32 @@ def test_training_sees_the_train_split_alone_in_both_languages(toy_dataset: Path
     assert ids.isdisjoint(load(toy_dataset, "en", "test")["id"])
     assert rows[0]["id"] == rows[1]["id"]
     assert rows[0]["prompt"] != rows[1]["prompt"]
+
+
+@pytest.mark.parametrize("column", ["nums", "target", "prompt", "assistant_prefix"])
+def test_a_table_without_a_column_that_training_reads_is_one_line(
+    column: str, toy_recipe: Recipe, toy_dataset: Path, tmp_path: Path
+) -> None:
+    dataset = shutil.copytree(toy_dataset, tmp_path / "dataset")
+    (path,) = (dataset / "zh").glob("train-*.parquet")
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    with pytest.raises(InputError, match=rf"dataset has no column '{column}' in zh/train: build it again") as raised:
+        train(toy_recipe, str(dataset), tmp_path / "model")
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.glob("model*"))
+
+
+def test_languages_of_different_lengths_are_one_line_and_one_language_alone_is_taken(
+    toy_dataset: Path, tmp_path: Path
+) -> None:
+    dataset = shutil.copytree(toy_dataset, tmp_path / "dataset")
+    (path,) = (dataset / "zh").glob("train-*.parquet")
+    rows = pq.read_table(path)
+    pq.write_table(rows.slice(0, 9), path)
+    said = rf"dataset has .* \({len(rows)} in en/train, 9 in zh/train\): .* --set dataset.languages=\["
+    with pytest.raises(InputError, match=said):
+        train_rows(str(dataset), ("en", "zh"))
+    assert len(train_rows(str(dataset), load_recipe("demo", ["dataset.languages=[en]"]).dataset.languages)) == len(rows)
 
 
 def test_a_finished_folder_is_not_overwritten_unless_asked(toy_run: ToyRun) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
+from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from .. import manifest, models
@@ -114,9 +115,30 @@ def check_recipe(recipe: Recipe, out: Path) -> None:
 
 
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all."""
-    columns = [load(dataset, language, "train").to_list() for language in languages]
-    return [row for rows in zip(*columns, strict=True) for row in rows]
+    """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all.
+
+    Raises ``InputError`` for tables that cannot be trained on.
+    """
+    tables = {language: load(dataset, language, "train") for language in languages}
+    _check_tables(dataset, {f"{language}/train": table for language, table in tables.items()})
+    return [row for rows in zip(*(table.to_list() for table in tables.values()), strict=True) for row in rows]
+
+
+def _check_tables(dataset: str, tables: Mapping[str, Dataset]) -> None:
+    """Raise ``InputError`` when a table lacks a column that training reads, or has another length than the others."""
+    for name, table in tables.items():
+        for column in ("nums", "target", "prompt", "assistant_prefix"):
+            if column not in table.column_names:
+                raise InputError(
+                    f"{dataset} has no column '{column}' in {name}: build it again with countdown-r1 build-dataset, "
+                    "which makes the prompts for any file of nums and target (--source)"
+                )
+    if len(set(map(len, tables.values()))) > 1:
+        found = ", ".join(f"{len(table):,} in {name}" for name, table in tables.items())
+        raise InputError(
+            f"{dataset} has not as many puzzles in one language as in another ({found}): build it again, or train in "
+            "one language with --set dataset.languages=[...]"
+        )
 
 
 def validation_rows(dataset: str, settings: Evaluate) -> list[Row]:

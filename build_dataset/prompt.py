@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import yaml
+from jinja2 import TemplateError
 
 from ..errors import InputError
 from ..game.answer import THINK
@@ -137,12 +138,24 @@ def render(tokenizer: ChatTokenizer, conversation: Sequence[Message], assistant_
     """The one string a model continues: its chat template over ``conversation``, then ``assistant_prefix``.
 
     A base model without a chat template gets the turns as plain paragraphs. Train, evaluate, solve and the
-    Space all call this, so a model is always asked in the words it was trained on.
+    Space all call this, so a model is always asked in the words it was trained on. Raises ``InputError``.
     """
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(list(conversation), tokenize=False, add_generation_prompt=True)
-        return f"{text}{assistant_prefix}"
+        return f"{chat_text(tokenizer, conversation, add_generation_prompt=True)}{assistant_prefix}"
     return "\n\n".join(turn["content"] for turn in conversation) + f"\n\n{assistant_prefix}"
+
+
+def chat_text(tokenizer: ChatTokenizer, conversation: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    """The chat template over ``conversation``. Raises ``InputError`` when it is broken or refuses such turns."""
+    turns = list(conversation)
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except TemplateError as error:
+        model, reason = getattr(tokenizer, "name_or_path", "the model"), " ".join(str(error).split())[:160]
+        raise InputError(
+            f"the chat template of {model} does not take the turns {', '.join(turn['role'] for turn in turns)} "
+            f"({reason}): mend that template, or remove it to have the prompts in plain paragraphs"
+        ) from error
 
 
 def prompt_text(tokenizer: ChatTokenizer, template: Template, puzzle: Puzzle) -> str:

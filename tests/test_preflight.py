@@ -107,6 +107,36 @@ def test_a_damaged_base_is_a_problem_and_not_a_crash(tiny_copy: Path) -> None:
     assert "the checkpoint is damaged" in problems(Recipe("x", grpo={}, base=str(tiny_copy)))
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% for turn in messages %}\n{{ turn.content }}", "Unexpected end of template."),
+        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ messages[0].content.words() }}", "has no attribute 'words'"),
+    ],
+)
+def test_a_chat_template_that_breaks_is_a_problem_and_ends_a_training_in_one_line(
+    template: str, said: str, tiny_copy: Path, toy_dataset: Path, tmp_path: Path
+) -> None:
+    (tiny_copy / "chat_template.jinja").write_text(template)
+    text = problems(Recipe("x", grpo={}, base=str(tiny_copy)))
+    assert f"the chat template of {tiny_copy} does not take the turns system, user (" in text
+    assert said in text and "mend that template" in text
+    words = ["train", "demo", "--set", f"base={tiny_copy}", "--dataset", str(toy_dataset)]
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "model")])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), done.exception
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+
+
+def test_a_chat_template_may_insist_on_a_system_turn(tiny_copy: Path) -> None:
+    path = tiny_copy / "chat_template.jinja"
+    insists = "{% if messages[0].role != 'system' %}{{ raise_exception('say who you are') }}{% endif %}"
+    path.write_text(insists + path.read_text())
+    assert inspect(Recipe("x", grpo={}, base=str(tiny_copy))).ok
+
+
 @pytest.mark.parametrize(("stated", "inner"), [(None, 256), (96, 96)])
 def test_a_gpt_2_has_a_shape_too(stated: int | None, inner: int, tiny_copy: Path) -> None:
     config = GPT2Config(vocab_size=1024, n_embd=64, n_layer=2, n_head=4, n_inner=stated, bos_token_id=0, eos_token_id=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ..build_dataset.prompt import load_template, prompt_text
+from ..build_dataset.prompt import chat_text, load_template, messages, prompt_text
 from ..game.answer import ANSWER, END_ANSWER, END_THINK, THINK
 from ..game.puzzle import Puzzle
 from .generation import stop_ids
@@ -76,8 +76,8 @@ def _closing_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
     if not tokenizer.chat_template:
         return None
     said = "countdown"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
-    tail = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(said)[2].strip()
+    turns = [*messages(load_template("en"), LONGEST), {"role": "assistant", "content": said}]
+    tail = chat_text(tokenizer, turns, add_generation_prompt=False).rpartition(said)[2].strip()
     ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
     return ids[0] if ids else None
 

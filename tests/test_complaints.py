@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from countdown_r1 import models
+from countdown_r1.build_dataset.prompt import load_template, prompt_text
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError
 from countdown_r1.game.answer import judge
@@ -24,10 +26,12 @@ from countdown_r1.train import layout, preflight_gpu
 from countdown_r1.train.clusters import Cost, Launch
 from countdown_r1.train.cost import cost_of, cost_table, sessions
 from countdown_r1.train.forecast import expected, forecast
+from countdown_r1.train.generation import encode
 from countdown_r1.train.layout import SLEEPING_GIB, choose, placed
 from countdown_r1.train.memory import Shape, estimate
 from countdown_r1.train.preflight import inspect
 from countdown_r1.train.preflight_gpu import memory_findings
+from countdown_r1.train.preflight_text import LONGEST
 from countdown_r1.train.recipe import Recipe, load_recipe, shipped_recipes
 from countdown_r1.train.rewards import format_reward
 from countdown_r1.train.shaped_rewards import language_reward
@@ -198,6 +202,34 @@ def test_a_beginning_that_only_the_tokenizer_file_knows_is_found_twice_too(token
     path.write_text(json.dumps(json.loads(path.read_text()) | {"bos_token": None}))
     assert AutoTokenizer.from_pretrained(tokenizer_copy).bos_token is None
     assert "prompts begin with '<|im_start|>' twice" in problems(tokenizer_copy)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_a_beginning_that_only_trl_and_vllm_would_give_a_prompt_is_found_and_healed_by_the_fix(
+    chat: bool, tokenizer_copy: Path
+) -> None:
+    """As with a Llama: its tokenizer puts a token before each text, whatever the chat template says."""
+    if not chat:
+        (tokenizer_copy / "chat_template.jinja").unlink()
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_copy)
+    before = prompt_text(tokenizer, load_template("en"), LONGEST)
+    tokenizer.bos_token, tokenizer.add_bos_token = "<|endoftext|>", True
+    tokenizer.save_pretrained(tokenizer_copy)
+    said = problems(tokenizer_copy)
+    assert said.startswith("prompts begin with '<|endoftext|>' where TRL or vLLM encodes them and without it elsewhere")
+    fix = re.search(
+        r"set (tokenizer.add_bos_token = False) and (tokenizer.chat_template = .*), and save it again", said
+    )
+    assert fix
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_copy)
+    for line in fix.groups():
+        exec(line, {"tokenizer": tokenizer})  # to the letter, as the doctor says it
+    tokenizer.save_pretrained(tokenizer_copy)
+    assert problems(tokenizer_copy) == ""
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_copy)
+    prompt = prompt_text(tokenizer, load_template("en"), LONGEST)
+    assert prompt == f"<|endoftext|>{before}"
+    assert tokenizer(prompt)["input_ids"] == encode(tokenizer, [prompt])[0]
 
 
 def test_a_vocabulary_with_too_few_rows_is_found(tokenizer_copy: Path) -> None:

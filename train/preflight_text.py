@@ -11,11 +11,13 @@ from transformers import PreTrainedTokenizerBase
 from ..build_dataset.prompt import chat_text, load_template, messages, prompt_text
 from ..game.answer import ANSWER, END_ANSWER, END_THINK, THINK
 from ..game.puzzle import Puzzle
-from .generation import stop_ids
+from .generation import encode, stop_ids
 from .round_trip import check_tokenizer
 
 LONGEST = Puzzle((99, 98, 97, 96, 95, 94), 100)
 Finding = tuple[bool, str]  # whether it is good, and what to say
+# A chat template that says what ``render`` does without one.
+PARAGRAPHS = "{% for turn in messages %}{{ turn.content }}\n\n{% endfor %}"
 # Beside a tokenizer.json the key of tokenizer_config.json is not read.
 _NOT_ADDED = "in Python, set tokenizer.add_{}_token = False and save it again"
 
@@ -86,14 +88,6 @@ def _prefill(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> Iter
     """The prompt must reach the model ending in an open thought, begun once and closed by nobody."""
     for prompt in prompts:
         ids = tokenizer(prompt)["input_ids"]  # as TRL and vLLM encode it
-        if ids[0] == ids[1] and ids[0] in tokenizer.all_special_ids:
-            shown = tokenizer.decode([ids[0]])
-            yield (
-                False,
-                f"prompts begin with {shown!r} twice, since the chat template and the tokenizer add it: "
-                f"{_NOT_ADDED.format('bos')}",
-            )
-            return
         if ids[-1] == tokenizer.eos_token_id:
             yield False, f"the tokenizer closes every prompt with its end token: {_NOT_ADDED.format('eos')}"
             return
@@ -110,7 +104,29 @@ def _prefill(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> Iter
                 f"remove {THINK} from the template",
             )
             return
+        if beginning := _beginning(tokenizer, prompt, ids):
+            yield False, beginning
+            return
     yield True, f"prompts end in an open {THINK}"
+
+
+def _beginning(tokenizer: PreTrainedTokenizerBase, prompt: str, ids: list[int]) -> str | None:
+    """What is wrong with what the tokenizer puts before a prompt of these ``ids``; None when it puts nothing there."""
+    (plain,) = encode(tokenizer, [prompt])
+    added = ids[: len(ids) - len(plain)]
+    if not added:
+        return None
+    shown = str(tokenizer.decode(added))
+    if plain[: len(added)] == added:
+        return (
+            f"prompts begin with {shown!r} twice, since the chat template and the tokenizer add it: "
+            f"{_NOT_ADDED.format('bos')}"
+        )
+    template = f"{shown!r} + tokenizer.chat_template" if tokenizer.chat_template else repr(shown + PARAGRAPHS)
+    return (
+        f"prompts begin with {shown!r} where TRL or vLLM encodes them and without it elsewhere, evaluation included: "
+        f"in Python, set tokenizer.add_bos_token = False and tokenizer.chat_template = {template}, and save it again"
+    )
 
 
 def _named(prompt: str) -> bool:

@@ -167,6 +167,12 @@ def test_the_disk_is_estimated_for_every_checkpoint_that_will_be_there(steps: in
     assert f", {count} checkpoint(s) need" in report.to_text()
 
 
+def test_weights_that_are_not_one_for_each_reward_are_a_problem() -> None:
+    assert "3 weights for the rewards equation_reward, format_reward" in problems(
+        Recipe("x", grpo={"reward_weights": [1.0, 1.0, 1.0]})
+    )
+
+
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     full: Callable[[Any], Any] = lambda _: SimpleNamespace(free=100 * 2**20)  # noqa: E731
     monkeypatch.setattr(preflight_gpu.shutil, "disk_usage", full)

@@ -174,8 +174,8 @@ def test_a_path_that_the_shell_would_read_is_only_a_path(tmp_path: Path) -> None
     stub = tmp_path / "bin"
     stub.mkdir()
     (stub / "scontrol").write_text('#!/bin/sh\nif [ "$1" = requeue ]; then echo requeued; else echo n1; echo n2; fi\n')
-    (stub / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (stub / "python3").write_text("#!/bin/sh\n")
+    (stub / "srun").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\ntouch {stub}/served\n')
+    (stub / "python3").write_text(f"#!/bin/sh\nuntil [ -e {stub}/served ]; do sleep 0.05; done\n")
     for program in stub.iterdir():
         program.chmod(0o755)
     folder = tmp_path / "a $(touch pwned)'s `touch pwned`"
@@ -219,15 +219,18 @@ def test_a_node_with_too_few_gpus_starts_no_server_on_those_that_train(
     (stub := tmp_path / "bin").mkdir()
     (stub / "scontrol").write_text("#!/bin/sh\necho n1\n")
     (stub / "srun").write_text('#!/bin/sh\nwhile [ "$1" != bash ]; do shift; done; exec "$@"\n')
-    (stub / "vllm").write_text('#!/bin/sh\necho "served on $CUDA_VISIBLE_DEVICES"; sleep 2\n')
-    (stub / "python3").write_text("#!/bin/sh\nsleep 0.5\n")
+    (stub / "vllm").write_text(f'#!/bin/sh\necho "served on $CUDA_VISIBLE_DEVICES"; touch {stub}/served; sleep 60\n')
+    (stub / "python3").write_text(f"#!/bin/sh\nsleep 0.1; [ -e {stub}/served ]\n")
     for program in stub.iterdir():
         program.chmod(0o755)
     text = sbatch_script(start(1, "server", gpus=2)).replace(sys.executable, "true")
     environment = {"PATH": f"{stub}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_ID": "7"}
     environment |= {"CUDA_VISIBLE_DEVICES": given} if given else {}
     environment |= dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"), "0")
-    done = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", text], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode == 0) is enough
     said = [line for line in done.stdout.splitlines() if line.startswith("served")]
     assert said == ([f"served on {(given or '0,1')[-1]}"] if enough else [])
     assert ("2 GPUs are needed here, SLURM gave 5" in done.stderr) is not enough

@@ -15,7 +15,7 @@ from .memory import new_tokens, whole
 from .preflight_gpu import machine_findings, memory_findings
 from .preflight_text import Finding, text_findings
 from .recipe import Recipe
-from .reward_functions import load_reward
+from .reward_functions import check_weights, load_reward
 
 if TYPE_CHECKING:
     from trl.trainer.grpo_config import GRPOConfig
@@ -113,6 +113,7 @@ def _rewards(recipe: Recipe) -> Iterator[Finding]:
     for name in recipe.rewards.functions:
         load_reward(name)
         yield True, f"reward {name}"
+    check_weights((recipe.grpo or {}).get("reward_weights"), recipe.rewards.functions)
 
 
 def _model(recipe: Recipe) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import inspect
 import math
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +34,15 @@ WRONG_ANSWERS, FALSE_CLAIMS = "answers/wrong_ratio", "claims/false_ratio"  # met
 CLAIMS_READ = 128  # completions of a batch whose sums are checked for it: a millisecond each
 # What TRL hands to a reward by keyword, besides the dataset's own columns.
 _PASSED = ("prompts", "completions", "completion_ids", "nums", "target", "trainer_state", "log_extra", "log_metric")
+
+
+def check_weights(weights: Sequence[float] | None, functions: Sequence[str]) -> None:
+    """Raise ``InputError`` unless there is one weight for each reward, or none at all."""
+    if weights is not None and len(weights) != len(functions):
+        raise InputError(
+            f"section 'grpo', key 'reward_weights': {len(weights)} weights for the rewards {', '.join(functions)}; "
+            "give one for each, or null for 1 each"
+        )
 
 
 def load_reward(name: str) -> RewardFunction:

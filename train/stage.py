@@ -36,7 +36,7 @@ from .pictures import draw_training
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
 from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold_start, last_checkpoint
-from .reward_functions import load_reward
+from .reward_functions import check_weights, load_reward
 from .sharding import forget_sharding, plain_cpu
 from .stopping import forget_request
 from .trl_config import grpo_config
@@ -104,14 +104,10 @@ def train(
 def check_recipe(recipe: Recipe, out: Path) -> None:
     """Raise ``InputError`` for what TRL or the rewards would refuse, before anything is made or loaded."""
     if recipe.grpo is not None:
-        weights, functions = grpo_config(recipe, out).reward_weights, recipe.rewards.functions
-        for name in functions:
+        weights = grpo_config(recipe, out).reward_weights
+        for name in recipe.rewards.functions:
             load_reward(name)
-        if weights is not None and len(weights) != len(functions):
-            raise InputError(
-                f"section 'grpo', key 'reward_weights': {len(weights)} weights for the rewards {', '.join(functions)}; "
-                "give one for each, or null for 1 each"
-            )
+        check_weights(weights, recipe.rewards.functions)
 
 
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -78,7 +78,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Holds a lock on ``folder``, which ends with this process at the latest; none on a disk that knows no locks."""
     handle, deadline = os.open(folder, os.O_RDONLY), time.monotonic() + ORPHAN_SECONDS
     try:
-        while not _locked(handle):
+        while not (_locked(handle) and folder.exists()):  # the other run may have ended, and renamed it
             if time.monotonic() > deadline:
                 raise StageError(f"another run writes to {folder}; wait for its end, or choose another --out")
             time.sleep(0.2)
@@ -125,9 +125,14 @@ def write(folder: Path, manifest: Manifest) -> None:
     manifest.git_commit = _git_commit()
     manifest.files = hashes(folder)
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    writing = folder / f"{FILE_NAME}.writing"
-    writing.write_text(text + "\n", encoding="utf-8")
-    writing.replace(folder / FILE_NAME)
+    write_whole(folder / FILE_NAME, text + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is complete or as it was before: under another name first."""
+    writing = path.with_name(f"{path.name}.writing")
+    writing.write_text(text, encoding="utf-8")
+    writing.replace(path)
 
 
 def read(folder: Path) -> Manifest:

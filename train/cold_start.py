@@ -271,8 +271,7 @@ class _Trainer:
         save_file(tensors, place / "weights.writing")
         (place / "weights.writing").rename(place / "weights.safetensors")
         text = json.dumps(progress | {"sittings": self.progress.sittings + 1, "settings": settings})
-        (place / "progress.writing").write_text(text, encoding="utf-8")
-        (place / "progress.writing").rename(place / "progress.json")
+        manifest.write_whole(place / "progress.json", text)
 
 
 def training_loss(model: PreTrainedModel, row_tokens: int) -> Loss:

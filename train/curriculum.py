@@ -20,6 +20,7 @@ from ..build_dataset.prompt import render
 from ..errors import TrainingError
 from ..game.answer import judge
 from ..game.puzzle import Puzzle
+from ..manifest import write_whole
 from .generation import Ask, Decoding, encode, write_batches
 from .recipe import Curriculum
 
@@ -46,9 +47,7 @@ def choose_rows(
         kept = [place for place, n in enumerate(right) if settings.lowest <= n / decoding.samples <= settings.highest]
         counts = dict(sorted(Counter(right).items()))
         found = {"samples": decoding.samples, "puzzles_by_right_answers": counts, "kept": kept}
-        writing = folder / f"{FILE_NAME}.writing"
-        writing.write_text(json.dumps(found) + "\n", encoding="utf-8")
-        writing.replace(path)
+        write_whole(path, json.dumps(found) + "\n")
     state.wait_for_everyone()
     found = json.loads(path.read_text(encoding="utf-8"))
     if not found["kept"]:

@@ -173,9 +173,7 @@ def begin(folder: Path, one: Pass) -> None:
     """Note in ``resume.json`` what the file of a pass answers, before its first line is there."""
     (folder / one.name).parent.mkdir(parents=True, exist_ok=True)
     keys = {**_read_keys(folder), one.name: one.key}
-    writing = folder / f"{RESUME_FILE}.writing"
-    writing.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
-    writing.replace(folder / RESUME_FILE)
+    manifest.write_whole(folder / RESUME_FILE, json.dumps(keys, indent=2) + "\n")
 
 
 def append(path: Path, batch: Iterable[Record]) -> None:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..errors import StageError
+from ..manifest import write_whole
 
 RECIPE_FILE = "recipe.yaml"
 ELSEWHERE = ("name", "slurm", "kubernetes", "hf_jobs", "cost", "publish")  # where a run is, not what it learns
@@ -36,10 +37,7 @@ class Seal(TrainerCallback):
 
 def seal(checkpoint: Path) -> None:
     """Write the list of a checkpoint's files, last and at once."""
-    text = json.dumps(_sizes(checkpoint))
-    partial = checkpoint / f"{SEAL}.writing"
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(checkpoint / SEAL)
+    write_whole(checkpoint / SEAL, json.dumps(_sizes(checkpoint)))
 
 
 def thin(folder: Path, kept: int = FULL_CHECKPOINTS) -> None:

@@ -189,9 +189,7 @@ def _claim(folder: Path, text: str, overwrite: bool) -> None:
         return
     if changed:
         manifest.empty(folder)
-    writing = folder / f"{RECIPE_FILE}.writing"
-    writing.write_text(text, encoding="utf-8")
-    writing.replace(begun)
+    manifest.write_whole(begun, text)
 
 
 def _worth_keeping(folder: Path) -> str | None:

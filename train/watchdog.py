@@ -19,6 +19,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
+from ..manifest import write_whole
 from .clusters import Launch
 
 ALIVE_FOLDER = "alive"  # one small file a process, rewritten every few seconds
@@ -82,9 +83,7 @@ class Watchdog(TrainerCallback):
     def _sign(self) -> None:
         place = self.folder / ALIVE_FOLDER / str(self.rank)
         sign = {"ticks": self.ticks, "step": self.step, "pid": os.getpid(), "host": socket.gethostname()}
-        partial = place.with_suffix(".writing")
-        partial.write_text(json.dumps(sign | {"time": time.time()}), encoding="utf-8")
-        partial.replace(place)
+        write_whole(place, json.dumps(sign | {"time": time.time()}))
 
     def _signs(self) -> dict[int, dict[str, Any]]:
         found = {}

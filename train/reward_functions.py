@@ -17,20 +17,23 @@ from typing import Any
 from ..errors import InputError, TrainingError
 from ..game.answer import judge
 from ..game.claims import claims
+from ..game.language import mixed
 from ..game.puzzle import Puzzle, Status
 from .article_rewards import article_equation_reward, article_format_reward
-from .rewards import equation_reward, format_reward
+from .reward_rows import Text, read_languages
+from .rewards import consistent_equation_reward, equation_reward, format_reward
 from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
 from .timeline import Timeline
 
 RewardFunction = Callable[..., list[float]]
-_REWARDS = (equation_reward, format_reward, article_equation_reward, article_format_reward)
+_REWARDS = (equation_reward, consistent_equation_reward, format_reward, article_equation_reward, article_format_reward)
 SHIPPED: dict[str, RewardFunction] = {
     reward.__name__: reward for reward in (*_REWARDS, language_reward, length_reward, truth_reward)
 }
 SAMPLES, SUCCESSES = "completion_samples.txt", "success_completion_samples.txt"
 SAMPLE_CHANCE = 0.1
 WRONG_ANSWERS, FALSE_CLAIMS = "answers/wrong_ratio", "claims/false_ratio"  # metrics of every logged step
+MIXED = "language/mixed_ratio"  # the same
 CLAIMS_READ = 128  # completions of a batch whose sums are checked for it: a millisecond each
 # What TRL hands to a reward by keyword, besides the dataset's own columns.
 _PASSED = ("prompts", "completions", "completion_ids", "nums", "target", "trainer_state", "log_extra", "log_metric")
@@ -140,10 +143,11 @@ def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = N
     samples, successes = folder / SAMPLES, folder / SUCCESSES
     rng = random.Random(0)
 
-    def begin(completions: list[str], columns: dict[str, Any]) -> None:
+    def begin(completions: list[str], prompts: list[str], columns: dict[str, Any]) -> None:
         if timeline is not None:
             timeline.rewarding()
         _log_verdicts(completions, **columns)
+        _log_languages(completions, prompts, **columns)
 
     def write(prompts: list[str], completions: list[str], scores: list[float]) -> list[float]:
         if timeline is not None:
@@ -158,12 +162,12 @@ def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = N
 
     @functools.wraps(reward)
     def record(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
-        begin(completions, columns)
+        begin(completions, prompts, columns)
         return write(prompts, completions, reward(completions=completions, prompts=prompts, **columns))
 
     @functools.wraps(reward)
     async def record_later(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
-        begin(completions, columns)
+        begin(completions, prompts, columns)
         scores: Any = reward(completions=completions, prompts=prompts, **columns)
         return write(prompts, completions, await scores)
 
@@ -215,6 +219,22 @@ def _log_verdicts(
         log_metric(WRONG_ANSWERS, sum(verdict is not Status.SOLVED for verdict in answered) / len(answered))
     if log_metric is not None and (ratio := _false_ratio(completions)) is not None:
         log_metric(FALSE_CLAIMS, ratio)
+
+
+def _log_languages(
+    completions: list[str],
+    prompts: Sequence[Text],
+    log_extra: Callable[[str, list[Any]], object] | None = None,
+    log_metric: Callable[[str, float], object] | None = None,
+    **_: object,
+) -> None:
+    """Whether each completion mixes its prompt's language with others, and the share that do: no answer shows it."""
+    pairs = zip(completions, read_languages(completions, prompts), strict=True)
+    mixes = [mixed(text, language) for text, language in pairs]
+    if log_extra is not None:
+        log_extra("mixed", mixes)
+    if log_metric is not None and mixes:
+        log_metric(MIXED, sum(mixes) / len(mixes))
 
 
 def _false_ratio(completions: list[str]) -> float | None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
+from ..game.language import language_of
 from ..game.puzzle import Puzzle
 
 Text = str | Sequence[Mapping[str, Any]]
@@ -39,6 +40,22 @@ def read_texts(completions: Sequence[Text]) -> tuple[str, ...]:
     if isinstance(completions, str | bytes | Mapping):
         raise InputError(f"completions is one {type(completions).__name__}; pass a list of completions")
     return tuple(one if type(one) is str else _text(row, one) for row, one in enumerate(completions))
+
+
+def read_languages(completions: Sequence[Text], prompts: Sequence[Text]) -> list[str]:
+    """The language of each completion's prompt; of chat messages, that of every role together.
+
+    Raises ``InputError`` when there is not one prompt for each.
+    """
+    if len(prompts) != len(completions):
+        raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
+    return [language_of(_asked(prompt)) for prompt in prompts]
+
+
+def _asked(prompt: Text) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return "\n".join(str(turn.get("content", "")) for turn in prompt)
 
 
 def _puzzle(row: int, nums: Any, target: Any) -> Puzzle:

@@ -7,38 +7,31 @@ together stay below the 1.0 of a right answer. TRL's ``reward_weights`` makes th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..errors import InputError
 from ..game.answer import Parsed
 from ..game.claims import claims
-from .reward_rows import Text
+from ..game.language import READ_CHARS, counted
+from .reward_rows import Text, read_languages, read_texts
 from .rewards import parsed
 
 MOST = 0.2
 LONG_CHARS, LONGEST_CHARS = 2_000, 4_000
-READ_CHARS = 10_000
 PER_FALSE_CLAIM = 0.05
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
 def language_reward(completions: Sequence[Text], prompts: Sequence[Text], **_: object) -> list[float]:
     """Against an English prompt that is answered in Chinese and the reverse, or in a mix of both.
 
-    ``-MOST`` times the share of the thought that is in the other language, where a Chinese character counts as
-    much as a word of Latin letters. Formulas, single letters and LaTeX commands are in no language. A prompt with
-    Chinese characters is Chinese. The first ``READ_CHARS`` characters of the thought are looked at.
+    ``-MOST`` times the share of the words that are in another language than the prompt (``game.language``: what a
+    word is, and in which language a prompt). The first ``READ_CHARS`` characters of the completion are looked at.
 
     >>> language_reward(["Try 86 - 3, 不对。</think>"], prompts=["Using the numbers [3, 68, 86]"])
     [-0.13333333333333333]
     """
-    if len(prompts) != len(completions):
-        raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
-    chinese = [bool(_HAN.search(_words(prompt))) for prompt in prompts]
-    return [_language(*pair) for pair in zip(parsed(completions), chinese, strict=True)]
+    pairs = zip(read_texts(completions), read_languages(completions, prompts), strict=True)
+    shares = (counted(text, language) for text, language in pairs)
+    return [-MOST * (other / total) if other else 0.0 for other, total in shares]
 
 
 def length_reward(completions: Sequence[Text], **_: object) -> list[float]:
@@ -65,22 +58,6 @@ def truth_reward(completions: Sequence[Text], **_: object) -> list[float]:
     [-0.05]
     """
     return [_truth(one) for one in parsed(completions)]
-
-
-def _words(prompt: Text) -> str:
-    """A prompt's text; of chat messages, that of every role."""
-    if isinstance(prompt, str):
-        return prompt
-    turns: Sequence[Mapping[str, Any]] = prompt
-    return "\n".join(str(turn.get("content", "")) for turn in turns)
-
-
-def _language(one: Parsed, chinese: bool) -> float:
-    thought = one.thought[:READ_CHARS]
-    han = sum(run.end() - run.start() for run in _HAN.finditer(thought))
-    words = sum(1 for _ in _WORD.finditer(thought))
-    other = words if chinese else han
-    return -MOST * (other / (han + words)) if other else 0.0
 
 
 def _length(chars: int) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..game.answer import ANSWER, END_ANSWER, judge, parse
-from ..game.puzzle import MAX_EXPRESSION_CHARS, Puzzle, Verdict, show
+from ..game.puzzle import Puzzle, Verdict, left_side, show
 from .behaviours import Behaviours, behaviours, summarise_behaviours
 from .samples import read_records, stated_puzzle
 from .shapes import Tree, leaves, parse_tree, value_of
@@ -197,4 +197,4 @@ def _value(answer: str) -> str:
 
 
 def _tree(answer: str) -> Tree | None:
-    return parse_tree(answer[:MAX_EXPRESSION_CHARS].partition("=")[0])
+    return parse_tree(left_side(answer))

@@ -11,7 +11,7 @@ import re
 from fractions import Fraction
 
 from ..errors import InputError
-from ..game.puzzle import Puzzle
+from ..game.puzzle import Puzzle, left_side
 from .shapes import leaves, parse_tree, value_of
 
 MAX_CHARS = 1_500  # of the text that is searched, from its beginning
@@ -65,7 +65,7 @@ def _target(head: str, listed: tuple[int, int]) -> int | None:
 
 def recover_from_answer(answer: str) -> Puzzle | None:
     """The puzzle that an answer solves, for files that hold right answers alone."""
-    tree = parse_tree(answer.partition("=")[0][:1_000])
+    tree = parse_tree(left_side(answer))
     value = value_of(tree) if tree is not None else None
     if tree is None or value is None or value != Fraction(int(value)):
         return None

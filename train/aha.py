@@ -17,7 +17,8 @@ from typing import Any
 from ..game.answer import ANSWER, END_ANSWER, judge, parse
 from ..game.puzzle import Puzzle, Verdict, left_side, show
 from .behaviours import Behaviours, behaviours, summarise_behaviours
-from .samples import read_records, stated_puzzle
+from .row_puzzle import stated_puzzle
+from .samples import read_records
 from .shapes import Tree, leaves, parse_tree, value_of
 from .thought import Thought, read_thought
 from .truth import FalseClaim, false_claims

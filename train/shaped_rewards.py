@@ -8,12 +8,12 @@ together stay below the 1.0 of a right answer. TRL's ``reward_weights`` makes th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..errors import InputError
 from ..game.answer import Parsed
 from ..game.claims import claims
+from .messages import words_of
 from .reward_rows import Text
 from .rewards import parsed
 
@@ -37,7 +37,7 @@ def language_reward(completions: Sequence[Text], prompts: Sequence[Text], **_: o
     """
     if len(prompts) != len(completions):
         raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
-    chinese = [bool(_HAN.search(_words(prompt))) for prompt in prompts]
+    chinese = [bool(_HAN.search(words_of(prompt))) for prompt in prompts]
     return [_language(*pair) for pair in zip(parsed(completions), chinese, strict=True)]
 
 
@@ -65,14 +65,6 @@ def truth_reward(completions: Sequence[Text], **_: object) -> list[float]:
     [-0.05]
     """
     return [_truth(one) for one in parsed(completions)]
-
-
-def _words(prompt: Text) -> str:
-    """A prompt's text; of chat messages, that of every role."""
-    if isinstance(prompt, str):
-        return prompt
-    turns: Sequence[Mapping[str, Any]] = prompt
-    return "\n".join(str(turn.get("content", "")) for turn in turns)
 
 
 def _language(one: Parsed, chinese: bool) -> float:

@@ -21,8 +21,11 @@ Row = Mapping[str, Any]
 COMPLETIONS = (
     *("generation", "completion", "response", "output", "raw_generation", "generated_text", "model_output"),
     *("model_response", "full_model_response", "raw_output", "raw_response", "output_text", "response_text"),
-    *("completion_text", "generated", "prediction", "generations", "completions", "responses", "outputs"),
-    *("generated_texts", "predictions", "samples", "choices", "resps", "message", "best_full_model_response", "text"),
+    *("completion_text", "generated", "prediction"),
+)
+SEVERAL = (
+    *("generations", "completions", "responses", "outputs", "generated_texts", "predictions", "samples", "choices"),
+    *("resps", "message", "best_full_model_response", "text"),
 )
 CHATS = ("messages", "conversations", "conversation", "chat")
 PROMPTS = ("prompt", "input", "question", "problem", "query", "instruction", "prompt_input", "prompts", "prompt_text")
@@ -42,10 +45,18 @@ SPEAKS = re.compile(
 def texts_of(row: Row, depth: int = MAX_DEPTH) -> list[str]:
     """The completions of a row; none when it holds none."""
     values = _by_name(row)
-    found = [texts for name in COMPLETIONS if name in values and (texts := _texts(values[name], depth))]
+    found = [texts for name in (*COMPLETIONS, *SEVERAL) if name in values and (texts := _texts(values[name], depth))]
     chats = [_spoken(values[name]) for name in CHATS if name in values]
     return next(
         (texts for texts in [*found, *([text] for text in chats if text)] if any(texts)), found[0] if found else []
+    )
+
+
+def has_context(row: Row) -> bool:
+    """Whether an object has what makes it one row: a prompt, a chat, or a completion that is a text."""
+    values = _by_name(row)
+    return any(name in values for name in (*PROMPTS, *CHATS)) or any(
+        isinstance(values.get(name), str) for name in COMPLETIONS
     )
 
 
@@ -53,7 +64,7 @@ def prompt_of(row: Row) -> str:
     """The words of the prompt, of every turn before the completion; '' where there is none."""
     values = _by_name(row)
     asked = [words_of(spelt(values[name])) for name in PROMPTS if name in values]
-    asked += [_asked(values[name]) for name in (*CHATS, *COMPLETIONS) if name in values]
+    asked += [_asked(values[name]) for name in (*CHATS, *COMPLETIONS, *SEVERAL) if name in values]
     return next((text for text in asked if text.strip()), "")
 
 
@@ -92,11 +103,13 @@ def wanting(keys: Iterable[str]) -> str:
     """What to say of rows with these keys and no completion: the keys, and the nearest name that is wanted."""
     there = list(dict.fromkeys(keys))
     named = ", ".join(there[:MAX_NAMED]) + (", ..." if len(there) > MAX_NAMED else "")
-    wanted = [*COMPLETIONS, *CHATS]
+    wanted = [*COMPLETIONS, *CHATS, "text"]
     pairs = [(SequenceMatcher(None, _name(key), name).ratio(), key, name) for key in there[:100] for name in wanted]
     likeness, key, name = max(pairs, key=lambda pair: pair[0], default=(0.0, "", ""))
     if likeness < 0.5:
         return f"its rows have the keys {named or 'none'}; the completion is wanted as '{COMPLETIONS[0]}'"
+    if likeness == 1.0:
+        return f"its rows have the keys {named}, but '{key}' holds no text and no chat"
     return f"its rows have the keys {named}, and no completion: is '{key}' what is wanted as '{name}'?"
 
 

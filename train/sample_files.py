@@ -16,7 +16,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .sample_fields import spelt, texts_of
+from .messages import is_turn
+from .row_puzzle import NUMBERS
+from .sample_fields import has_context, spelt
 
 Row = Mapping[str, Any]
 MAX_DEPTH = 4  # of objects around a list of rows
@@ -75,8 +77,11 @@ def _json_rows(text: str, whole_first: bool) -> Iterator[Row | None]:
     lines = (line for line in text.split("\n") if line.strip())
     first = next(lines, "")
     whole = _json(text) if first and (whole_first or _json(first) is None) else None
-    for value in (_json(line) for line in chain([first], lines) if line) if whole is None else [whole]:
-        yield from _rows_in(value, MAX_DEPTH)
+    if whole is not None:
+        yield from _rows_in(whole, MAX_DEPTH)
+        return
+    for value in (_json(line) for line in chain([first], lines) if line):
+        yield from [value] if isinstance(value, Mapping) and has_context(value) else _rows_in(value, MAX_DEPTH - 1)
 
 
 def _json(text: str) -> Any:
@@ -98,16 +103,24 @@ def _rows_in(value: Any, depth: int) -> Iterator[Row | None]:
         yield None
         return
     columns, data = value.get("columns"), value.get("data")
-    inner = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], Mapping)]
     if isinstance(columns, list) and isinstance(data, list):
         yield from (dict(zip(map(str, columns), row, strict=False)) for row in data if isinstance(row, list))
-    elif inner and depth and not texts_of(value):
-        yield from (found for rows in inner for row in rows for found in _rows_in(row, depth - 1))
-    elif len(value) > 1 and _are_columns(list(value.values())):
+    elif depth == MAX_DEPTH and _are_columns(value):
         yield from (dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True))
+    elif depth and not has_context(value) and (inner := [one for one in value.values() if _are_rows(one)]):
+        yield from (found for rows in inner for row in rows for found in _rows_in(row, depth - 1))
     else:
         yield value
 
 
-def _are_columns(values: list[Any]) -> bool:
-    return all(isinstance(one, list) and len(one) == len(values[0]) for one in values)
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and not is_turn(value[0])
+
+
+def _are_columns(value: Row) -> bool:
+    """Whether an object is a table by columns: lists of one length that are no chat, rows or puzzle's numbers."""
+    lists = [one for one in value.values() if isinstance(one, list) and one]
+    if not lists or len(lists) < len(value) or len(set(map(len, lists))) > 1 or all(map(_are_rows, lists)):
+        return False
+    numbers = any(isinstance(one, int | float) for name in NUMBERS for one in value.get(name, [])[:1])
+    return not numbers and not any(is_turn(one[0]) for one in lists)

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError
 from countdown_r1.train.aha import summarise
+from countdown_r1.train.aha_report import report
 from countdown_r1.train.reward_functions import SAMPLES, recorded
 from countdown_r1.train.rewards import equation_reward
 from countdown_r1.train.samples import read_records, read_samples
@@ -179,14 +180,14 @@ PLAIN_ASK = "Using the numbers [19, 36, 55, 7], create an equation that equals 6
 @pytest.mark.parametrize(
     ("prompt", "completion", "solved", "note"),
     [
-        (PLAIN_ASK, UNTAGGED, 1, "completions have no think tags, as their prompts ask"),
-        ([{"role": "user", "content": PLAIN_ASK}], [REPLY | {"content": UNTAGGED}], 1, "as their prompts ask"),
-        (ASK, UNTAGGED, 0, "completions never write </think>, so none of them can count"),
+        (PLAIN_ASK, UNTAGGED, 1, "have no think tags, as their prompts ask"),
+        ([USER | {"content": PLAIN_ASK}], [REPLY | {"content": UNTAGGED}], 1, "have no think tags, as their prompts"),
+        (ASK, UNTAGGED, 0, "never write </think>, so none of them can count"),
         (f"{PLAIN_ASK}\n<think>", UNTAGGED, 0, "never write </think>"),
         ("", UNTAGGED, 0, "never write </think>"),
         (PLAIN_ASK, f"<think>{UNTAGGED}", 0, "never write </think>"),
         (PLAIN_ASK, f"Try {THOUGHT}", 0, "never write </think>"),
-        (PLAIN_ASK, f"Try {THOUGHT}\n<answer>1</answer>\n{ANSWER}", 0, "as their prompts ask"),
+        (PLAIN_ASK, f"Try {THOUGHT}\n<answer>1</answer>\n{ANSWER}", 0, "have no think tags, as their prompts ask"),
     ],
 )  # fmt: skip
 def test_answers_that_close_no_thought_count_where_the_prompt_asks_for_none_and_are_said(
@@ -194,13 +195,17 @@ def test_answers_that_close_no_thought_count_where_the_prompt_asks_for_none_and_
 ) -> None:
     row = {"prompt": prompt, "completion": completion, "nums": NUMS, "target": TARGET}
     path = write(tmp_path, [row] * 2, "jsonl")
-    printed = CliRunner().invoke(main, ["aha", str(path), "--out", str(tmp_path / "out")]).output
-    assert f"  2 {note}" in printed or f"  2 completions {note}" in printed or note in printed
-    measured = json.loads((tmp_path / "out" / "aha.json").read_text())
+    assert f"  2 completions {note}" in CliRunner().invoke(main, ["aha", str(path)]).output
+    measured = report(read_samples(path), "", None, overwrite=False, command="")
     assert measured["models"][0]["solved"] == 2 * solved
     assert [count for said, count in measured["notes"].items() if note in said] == [2]
+
+
+def test_the_page_says_how_many_close_no_thought(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"prompt": ASK, "completion": UNTAGGED}] * 2, "jsonl")
+    assert CliRunner().invoke(main, ["aha", str(path), "--out", str(tmp_path / "out")]).exit_code == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert note.replace("<", "&lt;").replace(">", "&gt;") in page
+    assert "2 completions never write &lt;/think&gt;, so none of them can count" in page
 
 
 def test_the_samples_of_a_chat_are_written_and_read_back(tmp_path: Path) -> None:

@@ -81,8 +81,9 @@ def whole(value: object) -> int | None:
     value = plain(value)
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value.partition(".")[0])
-    exact = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return int(value) if exact and value == int(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else None
 
 
 def spelt(value: Any) -> Any:

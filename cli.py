@@ -331,7 +331,8 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
     """Find Aha moments in PATH, true and only claimed ones, and the behaviours around them.
 
     PATH is a records.jsonl, the parquet files or completion_samples.txt of a training run, or a folder of them.
-    Sample files of other people's runs are read too; numbers and target are recovered where their text names them.
+    Sample files of other programs are read too (JSON lines, JSON, CSV, Parquet, each perhaps as .gz), by the names
+    that TRL, verl, reasoning-gym and others use; numbers and target are recovered where their text states them.
 
     \b
     Example:

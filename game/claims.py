@@ -12,16 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from . import latex
 from .puzzle import MAX_DIGITS, Malformed, evaluate, normalise
 
 MAX_SIDE_CHARS = 200
+_ARGUMENT = r"\s?(?:[0-9]|\{(?:[-+*/()0-9. ]|\\(?:times|div|cdot)\b|%s){1,80}\})"
+_INNER = rf"{latex.FRACTION}(?:\{{[-+*/()0-9. ]{{1,40}}\}}){{2}}"
+_FRACTION = latex.FRACTION + 2 * (_ARGUMENT % _INNER)  # a fraction may hold fractions, but no deeper ones
 _KINDS = {
-    "space": r"[ \t\u00a0\u3000]+",
-    "number": r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9０-９]+)(?:\.[0-9]+)?",
+    "space": r"[ \t\u00a0\u3000]+|\\[,;:! ]",
+    "number": rf"(?:[0-9]{{1,3}}(?:,[0-9]{{3}})+(?![0-9])|[0-9０-９]+)(?:\.[0-9]+)?|{_FRACTION}",
     "relation": r"\s{0,20}(?:={1,2}(?![=>])|=/=|!=|\\n?eq\b|\\approx\b|[＝≠≈]|不?等于|equals\b)",
-    "operator": r"[-+/×✕·∙⋅＊÷／∕−–－＋]|\*(?!\*)|\\(?:times|div|cdot)\b|[xX](?=[ \t]*[(0-9])",
-    "open": r"[(（]",
-    "close": r"[)）]",
+    "operator": rf"[-+/×✕·∙⋅＊÷／∕−–－＋]|\*(?!\*)|\\{latex.NAMES}|[xX](?=[ \t]*[(0-9])",
+    "open": r"[(（]|\\(?:left|[bB]igg?l?)\s?[(（]",
+    "close": r"[)）]|\\(?:right|[bB]igg?r?)\s?[)）]",
 }
 _OTHER = r"[A-Za-z]+|[^\W0-9０-９_A-Za-z不等]+|\*+|."
 _TOKEN = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KINDS.items()) + f"|{_OTHER}", re.DOTALL)
@@ -33,8 +37,7 @@ _RELATION = re.compile(_KINDS["relation"])
 _DECIMAL = re.compile(r"([0-9]+)\.([0-9]+)")
 _NUMBER = re.compile(r"[-−–－]?\s*[0-9０-９,]+(?:\.([0-9]+))?")
 _SIGNS = "-−–－"
-_WORD = re.compile(r"\\times|\\cdot|\\div|[xX]|,")
-_WORDS = {"\\times": "*", "\\cdot": "*", "\\div": "/", "x": "*", "X": "*", ",": ""}
+_WORDS = str.maketrans({"x": "*", "X": "*", ",": ""})
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def _side(text: str, start: int, end: int) -> Side | None:
     if written.isdecimal() and written[0] != "0" and len(written) <= MAX_DIGITS:
         return Side(start, end, Fraction(int(written)), (int(written),), 0)
     bare = _NUMBER.fullmatch(written)
-    plain = _WORD.sub(lambda word: _WORDS[word[0]], normalise(written))
+    plain = normalise(written).translate(_WORDS)
     try:
         value, used = evaluate(_DECIMAL.sub(_ratio, plain) if "." in plain else plain)
     except Malformed:

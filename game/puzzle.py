@@ -12,6 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from ..errors import InputError
+from . import latex
 
 MAX_NUMBERS = 6
 MAX_NUMBER = 10_000
@@ -91,16 +92,22 @@ class Malformed(Exception):
 
 
 def normalise(expression: str) -> str:
-    """The expression with typographic operators, full-width digits and odd spaces replaced by ASCII."""
-    return expression.translate(_SAME)
+    """The expression with LaTeX, typographic operators, full-width digits and odd spaces replaced by ASCII."""
+    return latex.plain(expression.translate(_SAME)) if latex.is_latex(expression) else expression.translate(_SAME)
+
+
+def left_side(answer: str) -> str:
+    """What stands before ``=`` in an answer of at most ``MAX_EXPRESSION_CHARS`` characters, normalised."""
+    return normalise(answer[:MAX_EXPRESSION_CHARS]).partition("=")[0]
 
 
 def check(puzzle: Puzzle, expression: str) -> Verdict:
     """Judge ``expression`` for ``puzzle`` exactly; never raises on model text.
 
-    Accepted beside plain ASCII: ``× ÷ −`` and full-width forms, a trailing ``= target``, newlines, and one
-    minus at the very start or right after an opening parenthesis. Refused as malformed: powers, ``//``,
-    decimals, words, implicit multiplication, leading zeros, other signs, more than 1,000 characters.
+    Accepted beside plain ASCII: ``× ÷ −`` and full-width forms, LaTeX (``\\times``, ``\\frac{a}{b}``, ``$...$``), a
+    trailing ``= target``, newlines, and one minus at the very start or right after an opening parenthesis.
+    Refused as malformed: powers, ``//``, decimals, words, implicit multiplication, leading zeros, other signs, more
+    than 1,000 characters.
 
     >>> check(Puzzle((19, 36, 55, 7), 65), "55 + 36 - 7 - 19").status.value
     'solved'
@@ -231,7 +238,7 @@ def _left_of_equals(expression: str, target: int) -> str:
     """The expression without a trailing ``= target``; any other use of ``=`` is malformed."""
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise Malformed(f"longer than {MAX_EXPRESSION_CHARS:,} characters")
-    text = expression if expression.isascii() else normalise(expression)
+    text = expression if expression.isascii() and not latex.is_latex(expression) else normalise(expression)
     left, equals, right = text.partition("=")
     if equals and right.strip() != str(target):
         raise Malformed("what follows '=' is not the target")

@@ -161,7 +161,7 @@ def _quote(aha: Mapping[str, Any], words: Words) -> str:
         kind, name = "claimed", words["claimed"]
         why = words["claimed_is"].format(why=translated(words, "why", aha["why"]))
     badge = f'<p class="badge {kind}"><b>{escape(name)}</b> <span>{escape(why)}</span></p>'
-    quote = f"<blockquote>…{said}…</blockquote><figcaption>{escape(source)}</figcaption>"
+    quote = f"<blockquote>{said}</blockquote><figcaption>{escape(source)}</figcaption>"
     return f'<figure class="quote {kind}">{badge}{quote}</figure>'
 
 

@@ -21,7 +21,7 @@ from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.train.aha import read_records, summarise
 from countdown_r1.train.aha_report import group, measure, report
 from countdown_r1.train.aha_text import MAX_PRINTED, text_report
-from countdown_r1.train.recover import recover, recover_from_answer
+from countdown_r1.train.recover import recover_from_answer
 from countdown_r1.train.reward_functions import SAMPLES, SUCCESSES, recorded
 from countdown_r1.train.rewards import equation_reward
 from countdown_r1.train.samples import Samples, read_samples
@@ -140,53 +140,6 @@ def test_in_a_file_of_right_answers_the_answer_tells_the_puzzle(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "nums", "target"),
-    [
-        (
-            "Using the numbers [19, 36, 55, 7], create an equation that equals 65. For example from [1,2,3]",
-            (19, 36, 55, 7),
-            65,
-        ),
-        (
-            "使用[68, 77, 93, 43]这几个数字,构建一个等于95的等式。例如,当用[1,2,3]构建结果为1的等式时",
-            (68, 77, 93, 43),
-            95,
-        ),
-        ("We need 48 from 32, 31, 47.\nTry 32 * 31 = 992. Left: 992, 47.", (32, 31, 47), 48),
-        ("目标是42,数字是43, 46, 46。\n试试 46 + 43 = 89。剩下:89, 46。", (43, 46, 46), 42),
-        ("我们需要使用11, 77, 6, 80这四个数字来构造等式,目标结果是20。", (11, 77, 6, 80), 20),
-        ("利用给定数字72, 66, 10, 88,通过加减乘除得到72。", (72, 66, 10, 88), 72),
-        ("The target I have to reach is 38, and what I have is 16, 28, and 82.", (16, 28, 82), 38),
-        ("To make 55 out of 90, 72, and 73 I could begin with 90 - 72.", (90, 72, 73), 55),
-        ("The numbers are (13, 81, 31); their sum is too big. I want a result of 63.", (13, 81, 31), 63),
-        ("Using the numbers [5], create an equation that equals 5.", (5,), 5),
-    ],
-)
-def test_numbers_and_target_are_recovered_where_the_text_names_them(
-    text: str, nums: tuple[int, ...], target: int
-) -> None:
-    assert recover(text) == Puzzle(nums, target)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Let me think.",
-        "The numbers 4, 5 and 6 are small.",
-        "I want 24.",
-        "To get 24 use 4 and 6.",
-        "[" * 9_000,
-        "1," * 9_000,
-        "Using the numbers [0, 5], create an equation that equals 5.",
-        "use [1,2,3,4,5,6,7] to get 28",
-    ],
-)
-def test_no_puzzle_is_made_up(text: str) -> None:
-    assert recover(text) is None
-
-
-@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("records.jsonl", "not json\n"),
@@ -213,7 +166,7 @@ def test_a_parquet_file_without_completions_and_a_folder_without_anything_say_wh
     with pytest.raises(InputError, match="give an evaluation folder"):
         read_records(tmp_path)
     pq.write_table(pa.table({"nums": [[1, 2]]}), tmp_path / "completions.parquet")
-    with pytest.raises(InputError, match="no column 'completion'"):
+    with pytest.raises(InputError, match="its rows have the keys nums; the completion is wanted as 'generation'"):
         read_records(tmp_path)
 
 

@@ -17,8 +17,10 @@ from datasets import Dataset
 from countdown_r1.errors import InputError
 from countdown_r1.game.answer import Parsed, parse
 from countdown_r1.train import rewards
-from countdown_r1.train.article_rewards import article_equation_reward
-from countdown_r1.train.rewards import equation_reward, format_reward
+from countdown_r1.train.article_rewards import article_equation_reward, article_format_reward
+from countdown_r1.train.reward_functions import SHIPPED
+from countdown_r1.train.rewards import equation_reward, format_reward, parsed
+from countdown_r1.train.shaped_rewards import truth_reward
 
 NUMS, TARGET = [19, 36, 55, 7], 65
 RIGHT = (
@@ -117,34 +119,95 @@ def test_a_completion_may_come_as_a_trainer_or_a_file_holds_it(turns: Any, solve
     assert scores(filled(turns)) == (1.0, float(solve_it))
 
 
+THOUGHT, FINAL = "55 + 36 = 91.", "<answer>55 + 36 - 7 - 19</answer>"
+
+
 @pytest.mark.parametrize(
-    ("completion", "said"),
+    "completion",
     [
-        (None, "neither a text nor a list of chat messages: None"),
-        (b"<answer>", "neither a text nor a list of chat messages: b'<answer>'"),
-        (7, "neither a text nor a list of chat messages: 7"),
-        (["text"], "neither a text nor a list of chat messages: ['text']"),
-        ([], "no message with the role 'assistant': []"),
-        ([{"role": "user", "content": "x"}], "no message with the role 'assistant'"),
-        ([{"role": "assistant", "content": None}], "'content' is not a text: None"),
-        ([{"role": "assistant"}], "'content' is not a text: None"),
-        ([{"role": "assistant", "content": ["x"]}], "'content' is not a text: ['x']"),
-        ([{"role": "assistant", "content": [{"text": None}]}], "'content' is not a text: [{'text': None}]"),
-        ("\n" * 3, ""),
+        None,
+        b"<answer>",
+        7,
+        float("nan"),
+        [],
+        {},
+        [None],
+        [[]],
+        [7, None],
+        ["text"],
+        object(),
+        "\n" * 3,
+        "\ud800",
+        [{"role": "user", "content": FINAL}],
+        [{"role": "assistant", "content": None}],
+        [{"role": "assistant", "content": None, "reasoning_content": THOUGHT}],
+        [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": {}}}]}],
+        [{"role": "assistant", "content": "", "reasoning_content": None, "tool_calls": []}],
+        [{"role": "assistant"}],
+        [{"role": None, "content": 7}],
+        [{"role": "assistant", "content": {"text": 7}}],
+        [{"role": "assistant", "content": ["x", None, 7, {}, [], {"text": None}, {"type": "image"}]}],
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": None}]},
+        pa.scalar(None, pa.string()),
+        np.array([], dtype=object),
     ],
+    ids=repr,
 )
-def test_a_completion_of_another_kind_is_named_with_its_row(completion: Any, said: str) -> None:
-    for reward in (equation_reward, format_reward):
-        if not said:
-            assert reward([completion], nums=[NUMS], target=[TARGET]) == [0.0]
-            continue
-        with pytest.raises(InputError, match="completion 1 ") as raised:
-            reward([RIGHT, completion], nums=[NUMS] * 2, target=[TARGET] * 2)
-        assert said in str(raised.value)
-        assert "\n" not in str(raised.value)
+def test_a_completion_without_words_to_judge_earns_nothing_and_ends_no_training(completion: Any) -> None:
+    columns: dict[str, Any] = {"nums": [NUMS] * 2, "target": [TARGET] * 2, "prompts": [[{"role": "user"}], "p"]}
+    for name, reward in SHIPPED.items():
+        first, second = reward([completion, RIGHT], **columns)
+        assert (first, second) == (
+            0.0,
+            0.0 if name.endswith(("language_reward", "truth_reward", "length_reward")) else 1.0,
+        )
+        assert type(first) is float
 
 
-@pytest.mark.parametrize("text", [RIGHT, RIGHT.encode(), {"role": "assistant", "content": RIGHT}])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "assistant", "content": FINAL, "reasoning_content": THOUGHT}],
+        [{"role": "assistant", "content": f"\n\n{FINAL}", "reasoning": THOUGHT}],
+        {"role": "assistant", "content": FINAL, "thinking": THOUGHT},
+        [
+            {
+                "role": "assistant",
+                "content": [{"type": "thinking", "thinking": THOUGHT}, {"type": "text", "text": FINAL}],
+            }
+        ],
+        [{"role": "assistant", "content": [{"type": "reasoning", "text": THOUGHT}, FINAL]}],
+        [{"role": "assistant", "content": f"{THOUGHT}</think>\n{FINAL}", "reasoning_content": THOUGHT}],
+        [{"role": "assistant", "content": f"<think>{THOUGHT}</think>\n{FINAL}".replace("<think>", "")}],
+        [{"role": "assistant", "content": f"{THOUGHT}</think>\n{FINAL}".encode()}],
+        f"{THOUGHT}</think>\n{FINAL}".encode(),
+        [f"{THOUGHT}</think>\n", FINAL],
+        [
+            {"role": "assistant", "content": None, "reasoning_content": THOUGHT, "tool_calls": [{"name": "add"}]},
+            {"role": "tool", "content": "91"},
+            {"role": "assistant", "content": FINAL, "reasoning_content": "So 91 - 7 - 19 = 65."},
+        ],
+        [
+            {"role": "assistant", "content": None, "reasoning_content": THOUGHT, "tool_calls": [{"name": "add"}]},
+            {"role": "assistant", "content": FINAL},
+        ],
+        [[{"role": "assistant", "content": FINAL, "reasoning_content": THOUGHT}]],
+        [{"from": "gpt", "value": f"{THOUGHT}</think>\n{FINAL}"}],
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_thought_that_is_kept_apart_is_the_thought(turns: Any) -> None:
+    assert scores(turns) == (1.0, 1.0)
+    assert article_format_reward([turns]) == [1.0]
+    assert article_equation_reward([turns], nums=[NUMS], target=[TARGET]) == [1.0]
+    (one,) = parsed([turns])
+    assert one.thought.startswith(THOUGHT)
+    assert truth_reward([turns]) == [0.0]
+    false = json.loads(json.dumps(turns, default=bytes.decode).replace("= 91.", "= 92."))
+    assert truth_reward([false]) == [-0.05]
+
+
+@pytest.mark.parametrize("text", [RIGHT, RIGHT.encode(), {"role": "assistant", "content": RIGHT}, None])
 def test_one_completion_instead_of_a_list_is_refused(text: Any) -> None:
     with pytest.raises(InputError, match="pass a list of completions"):
         format_reward(text)

@@ -15,24 +15,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..game.answer import ANSWER, END_ANSWER, judge, parse
-from ..game.puzzle import MAX_EXPRESSION_CHARS, Puzzle, Verdict, show
+from ..game.puzzle import Puzzle, Verdict, left_side, show
 from .behaviours import Behaviours, behaviours, summarise_behaviours
-from .samples import read_records, stated_puzzle
+from .messages import words_of
+from .quote import Span, quote
+from .row_puzzle import stated_puzzle
+from .samples import read_records
 from .shapes import Tree, leaves, parse_tree, value_of
-from .thought import Thought, read_thought
+from .thought import Thought, closed, read_thought
 from .truth import FalseClaim, false_claims
 from .turns import Turn, judge_turns
 
 MAX_LISTED = 20  # false claims and numbers that are named for one thought
 MAX_ANSWER_CHARS = 200  # of an answer that is quoted
-_BEFORE, _AFTER = 80, 160  # characters of an excerpt around the cue
 
 __all__ = ["Aha", "Analysis", "analyse", "find_ahas", "moment", "read_records", "summarise", "summarise_analyses"]
 
 
 @dataclass(frozen=True)
 class Aha:
-    """A reflective turn: the cue, the text around it, and ``solved``: whether it is a true Aha.
+    """A reflective turn: the cue, the words around it, and ``solved``: whether it is a true Aha.
 
     ``why`` says what a claimed one lacks; ``answer`` is the answer as given, ``makes`` its value. ``false_claims``
     are of the whole thought, each with what it makes in truth. ``not_given`` are numbers of the turn and of the
@@ -54,7 +56,10 @@ class Aha:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One completion taken apart. ``puzzle`` and ``verdict`` are None when its puzzle is not known."""
+    """One completion taken apart. ``puzzle`` and ``verdict`` are None when its puzzle is not known.
+
+    ``never_closed`` is one without ``</think>``, which is never right; ``untagged`` one whose prompt asks for none.
+    """
 
     record: Mapping[str, Any]
     puzzle: Puzzle | None
@@ -63,6 +68,8 @@ class Analysis:
     thought: Thought
     turns: Sequence[Turn]
     shown: Behaviours
+    never_closed: bool
+    untagged: bool
 
     @property
     def aha(self) -> Turn | None:
@@ -88,7 +95,8 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """``n``: completions with a reflective turn; ``solved``: those with a true Aha; ``claimed``: the others.
 
     ``turns`` counts the turns ``with_cue`` and ``without_cue``, and how many of each end in the right answer by the
-    same rule. ``unknown_puzzles`` are completions that could not be judged, ``cut`` those too long to be read whole;
+    same rule. ``unknown_puzzles`` are completions that could not be judged, ``cut`` those too long to be read whole,
+    ``never_closed`` those without ``</think>``, none of which can count, ``untagged`` those whose prompt asks for none;
     ``behaviours`` are described in ``summarise_behaviours``.
     """
     return summarise_analyses([analyse(record) for record in records])
@@ -106,6 +114,8 @@ def summarise_analyses(analyses: Sequence[Analysis]) -> dict[str, Any]:
         "completions": len(analyses),
         "unknown_puzzles": sum(analysis.puzzle is None for analysis in analyses),
         "cut": sum(analysis.thought.cut for analysis in analyses),
+        "never_closed": sum(analysis.never_closed for analysis in analyses),
+        "untagged": sum(analysis.untagged for analysis in analyses),
         "turns": {
             "with_cue": _counted([turn for turn in turns if turn.line.cue]),
             "without_cue": _counted([turn for turn in turns if not turn.line.cue]),
@@ -123,13 +133,16 @@ def analyse(record: Mapping[str, Any]) -> Analysis:
 
     The answer is judged here, whatever the record's own score says.
     """
-    completion = str(record["generation"])
+    written = str(record["generation"])
+    completion = closed(written, words_of(record.get("prompt")))
     puzzle = stated_puzzle(record)
     thought = read_thought(completion, puzzle.nums if puzzle else ())
     verdict = judge(puzzle, completion) if puzzle else None
     answer = given_answer(completion)
     turns = tuple(judge_turns(thought, puzzle, verdict, answer))
-    return Analysis(record, puzzle, verdict, answer, thought, turns, behaviours(thought, puzzle))
+    never_closed, untagged = not parse(completion).finished, completion != written
+    shown = behaviours(thought, puzzle)
+    return Analysis(record, puzzle, verdict, answer, thought, turns, shown, never_closed, untagged)
 
 
 def given_answer(completion: str) -> str:
@@ -147,12 +160,12 @@ def moment(analysis: Analysis) -> Aha | None:
     turn = analysis.aha
     if turn is None or turn.line.cue is None:
         return None
-    cue, text = turn.line.cue, analysis.thought.text
+    cue = turn.line.cue
     test_id = analysis.record.get("test_id")
     return Aha(
         test_id=test_id if isinstance(test_id, int) else 0,
         cue=cue.text,
-        excerpt=text[max(0, cue.start - _BEFORE) : cue.end + _AFTER],
+        excerpt=quote(analysis.thought.text, *places_of(turn)),
         solved=turn.solved,
         why=turn.why,
         answer=analysis.answer[:MAX_ANSWER_CHARS],
@@ -162,6 +175,13 @@ def moment(analysis: Analysis) -> Aha | None:
         not_given=_not_given(analysis, turn)[:MAX_LISTED],
         left_out=_left_out(analysis),
     )
+
+
+def places_of(turn: Turn) -> tuple[Span, Span | None]:
+    """Where the cue of a turn stands, and what solves the puzzle if the turn is a true Aha."""
+    cue, found = turn.line.cue, turn.found
+    start, end = (cue.start, cue.end) if cue else (turn.line.start, turn.line.start)
+    return Span(start, end), Span(found.start, found.end) if found and turn.solved else None
 
 
 def _not_given(analysis: Analysis, turn: Turn) -> tuple[int, ...]:
@@ -197,4 +217,4 @@ def _value(answer: str) -> str:
 
 
 def _tree(answer: str) -> Tree | None:
-    return parse_tree(answer[:MAX_EXPRESSION_CHARS].partition("=")[0])
+    return parse_tree(left_side(answer))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .aha import Aha, Analysis, moment
+from .aha import Aha, Analysis, moment, places_of
 from .aha_report import Group
 from .aha_text import AHA_COLUMNS, BEHAVIOUR_COLUMNS, controls, plain
+from .quote import ELLIPSIS, spans_of
 from .turns import Turn
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -103,20 +104,21 @@ def _quote(label: str, analysis: Analysis) -> Quote:
 
 def _pieces(analysis: Analysis, turn: Turn) -> list[Piece]:
     """The thought around the turn, cut into marked and unmarked stretches."""
-    text = analysis.thought.text
-    middle = turn.line.cue.start if turn.line.cue else turn.line.start
-    begin, end = (
-        max(0, middle - MAX_BEFORE),
-        min(len(text), max(turn.line.end, middle) + MAX_AFTER, middle + 4 * MAX_AFTER),
-    )
-    pieces = [Piece("… ", "")] if begin else []
-    at = begin
-    for start, stop, kind in _marks(analysis, turn):
-        if begin <= start and start >= at and stop <= end:
-            pieces += [Piece(plain(text[at:start]), ""), Piece(plain(text[start:stop]), kind)]
-            at = stop
-    pieces.append(Piece(plain(text[at:end]), ""))
-    return [piece for piece in [*pieces, Piece(" …" if end < len(text) else "", "")] if piece.text]
+    text, marks = analysis.thought.text, _marks(analysis, turn)
+    cue, solved = places_of(turn)
+    length = min(max(turn.line.end - cue.end, 0) + MAX_AFTER, 4 * MAX_AFTER)
+    pieces: list[Piece] = []
+    at = 0
+    for begin, end in spans_of(text, cue, solved, MAX_BEFORE, length):
+        pieces.append(Piece(f"{ELLIPSIS} " if text[at:begin].strip() else "", ""))
+        at = begin
+        for start, stop, kind in marks:
+            if start >= at and stop <= end:
+                pieces += [Piece(plain(text[at:start]), ""), Piece(plain(text[start:stop]), kind)]
+                at = stop
+        pieces.append(Piece(plain(text[at:end]), ""))
+        at = end
+    return [piece for piece in [*pieces, Piece(f" {ELLIPSIS}" if text[at:].strip() else "", "")] if piece.text]
 
 
 def _marks(analysis: Analysis, turn: Turn) -> list[tuple[int, int, str]]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .. import manifest
 from ..errors import InputError
+from ..game.answer import END_THINK
 from .aha import Analysis, analyse, moment, summarise_analyses
 from .aha_text import plain
 from .samples import Samples, place_of, step_of
@@ -23,6 +24,11 @@ RULE = (
     "An Aha counts when a cue, after something was tried, begins a line of attack that comes to a complete expression "
     "which differs from every earlier one in its operators, grouping or first step, and which is the right answer."
 )
+
+UNCLOSED = {
+    "never_closed": f"completions never write {END_THINK}, so none of them can count",
+    "untagged": "completions have no think tags, as their prompts ask: what stands before the answer is the thought",
+}
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,16 @@ def measure(groups: Sequence[Group], samples: Samples, source: str, base: str | 
     labels = [model["label"] for model in models]
     if base is not None and base not in labels:
         raise InputError(f"no completion is of '{base}'; --base is one of {', '.join(labels[:8]) or 'none'}")
+    whole = summarise_analyses([each for one in groups for each in one.analyses])
     known = [base] if base else [model["label"] for model in models if model["step"] == 0]
     return {
         "source": source,
         "rule": RULE,
         "completions": sum(len(one.analyses) for one in groups),
         "puzzle_from": dict(Counter(str(record.get("puzzle_from")) for record in samples.records)),
-        "notes": dict(samples.notes),
+        "notes": dict(samples.notes + Counter({said: whole[name] for name, said in UNCLOSED.items()})),
         "base": known[0] if known and len(models) > 1 else None,
-        "all_turns": _rates(summarise_analyses([each for one in groups for each in one.analyses])["turns"]),
+        "all_turns": _rates(whole["turns"]),
         "models": models,
         "moments_left_out": max(len(moments) - MAX_MOMENTS, 0),
         "moments": sorted(moments, key=lambda one: not one["solved"])[:MAX_MOMENTS],

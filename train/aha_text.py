@@ -130,7 +130,7 @@ def _examples(moments: Sequence[Mapping[str, Any]]) -> Iterable[str]:
             yield title
         for one in chosen:
             excerpt = " / ".join(plain(one["excerpt"]).split("\n"))
-            yield f"  {one['checkpoint']}, puzzle {one['test_id']}: ...{excerpt}..."
+            yield f"  {one['checkpoint']}, puzzle {one['test_id']}: {excerpt}"
             facts = [one["why"], *one["notes"], *(f"not given: {n}" for n in one["not_given"])]
             if any(facts):
                 yield f"    {plain('; '.join(fact for fact in facts if fact))[:200]}"

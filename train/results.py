@@ -55,9 +55,11 @@ def _range(interval: Sequence[float]) -> str:
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
-    """A line for several samples, and one for each model whose puzzles may have been trained on."""
+    """Lines for answers that never close their thought, for several samples, and for puzzles that were trained on."""
     lines = []
     for model in summary["models"]:
+        if unclosed := model["ahas"].get("never_closed"):
+            lines.append(f"{model['label']}: {unclosed:,} completions never write </think>, so none of them can count")
         if "pass_at" in model:
             rates = ", ".join(f"pass@{k} {at['rate']:.1%}" for k, at in model["pass_at"].items())
             lines.append(f"{model['label']}: {rates}, majority {model['majority']['rate']:.1%}")

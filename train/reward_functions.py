@@ -18,9 +18,10 @@ from ..errors import InputError, TrainingError
 from ..game.answer import judge
 from ..game.claims import claims
 from ..game.language import mixed
-from ..game.puzzle import Puzzle, Status
+from ..game.puzzle import Status
 from .article_rewards import article_equation_reward, article_format_reward
-from .reward_rows import Text, read_languages
+from .messages import said, shown
+from .reward_rows import Text, read_languages, read_puzzles, read_texts
 from .rewards import consistent_equation_reward, equation_reward, format_reward
 from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
 from .timeline import Timeline
@@ -143,13 +144,13 @@ def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = N
     samples, successes = folder / SAMPLES, folder / SUCCESSES
     rng = random.Random(0)
 
-    def begin(completions: list[str], prompts: list[str], columns: dict[str, Any]) -> None:
+    def begin(completions: list[Text], prompts: list[Text], columns: dict[str, Any]) -> None:
         if timeline is not None:
             timeline.rewarding()
         _log_verdicts(completions, **columns)
         _log_languages(completions, prompts, **columns)
 
-    def write(prompts: list[str], completions: list[str], scores: list[float]) -> list[float]:
+    def write(prompts: list[Text], completions: list[Text], scores: list[float]) -> list[float]:
         if timeline is not None:
             timeline.rewarded()
         for prompt, completion, score in zip(prompts, completions, scores, strict=False):  # TRL checks the length
@@ -161,12 +162,12 @@ def recorded(reward: RewardFunction, folder: Path, timeline: Timeline | None = N
         return scores
 
     @functools.wraps(reward)
-    def record(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
+    def record(completions: list[Text], prompts: list[Text], **columns: Any) -> list[float]:
         begin(completions, prompts, columns)
         return write(prompts, completions, reward(completions=completions, prompts=prompts, **columns))
 
     @functools.wraps(reward)
-    async def record_later(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
+    async def record_later(completions: list[Text], prompts: list[Text], **columns: Any) -> list[float]:
         begin(completions, prompts, columns)
         scores: Any = reward(completions=completions, prompts=prompts, **columns)
         return write(prompts, completions, await scores)
@@ -194,9 +195,9 @@ def timed(reward: RewardFunction, timeline: Timeline) -> RewardFunction:
 
 
 def _log_verdicts(
-    completions: list[str],
-    nums: list[list[int]] | None = None,
-    target: list[int] | None = None,
+    completions: list[Text],
+    nums: Sequence[Any] | None = None,
+    target: Sequence[Any] | None = None,
     log_extra: Callable[[str, list[Any]], object] | None = None,
     log_metric: Callable[[str, float], object] | None = None,
     **_: object,
@@ -209,27 +210,27 @@ def _log_verdicts(
     """
     if log_extra is None or nums is None or target is None:
         return
-    puzzles = [Puzzle(tuple(numbers), goal) for numbers, goal in zip(nums, target, strict=True)]
-    verdicts = [judge(puzzle, text).status for puzzle, text in zip(puzzles, completions, strict=True)]
-    log_extra("nums", [list(numbers) for numbers in nums])
-    log_extra("target", list(target))
+    texts, puzzles = read_texts(completions), read_puzzles(completions, nums, target)
+    verdicts = [judge(puzzle, text).status for puzzle, text in zip(puzzles, texts, strict=True)]
+    log_extra("nums", [list(puzzle.nums) for puzzle in puzzles])
+    log_extra("target", [puzzle.target for puzzle in puzzles])
     log_extra("verdict", [verdict.value for verdict in verdicts])
     answered = [verdict for verdict in verdicts if verdict not in (Status.UNFINISHED, Status.NO_ANSWER)]
     if log_metric is not None and answered:
         log_metric(WRONG_ANSWERS, sum(verdict is not Status.SOLVED for verdict in answered) / len(answered))
-    if log_metric is not None and (ratio := _false_ratio(completions)) is not None:
+    if log_metric is not None and (ratio := _false_ratio(texts)) is not None:
         log_metric(FALSE_CLAIMS, ratio)
 
 
 def _log_languages(
-    completions: list[str],
+    completions: Sequence[Text],
     prompts: Sequence[Text],
     log_extra: Callable[[str, list[Any]], object] | None = None,
     log_metric: Callable[[str, float], object] | None = None,
     **_: object,
 ) -> None:
     """Whether each completion mixes its prompt's language with others, and the share that do: no answer shows it."""
-    pairs = zip(completions, read_languages(completions, prompts), strict=True)
+    pairs = zip(read_texts(completions), read_languages(completions, prompts), strict=True)
     mixes = [mixed(text, language) for text, language in pairs]
     if log_extra is not None:
         log_extra("mixed", mixes)
@@ -237,14 +238,14 @@ def _log_languages(
         log_metric(MIXED, sum(mixes) / len(mixes))
 
 
-def _false_ratio(completions: list[str]) -> float | None:
+def _false_ratio(completions: Sequence[str]) -> float | None:
     """Of the arithmetic claims in ``CLAIMS_READ`` completions, spread over the batch; None when they make none."""
     every = max(1, len(completions) // CLAIMS_READ)
     found = [claim.true for text in completions[::every] for claim in claims(text[:READ_CHARS])]
     return 1 - sum(found) / len(found) if found else None
 
 
-def _append(path: Path, prompt: str, completion: str, score: float | None) -> None:
-    shown = "none" if score is None else f"{score:g}"
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n\n==============\n[reward {shown}]\n{prompt}{completion}\n")
+def _append(path: Path, prompt: Text, completion: Text, score: float | None) -> None:
+    paid = "none" if score is None else f"{score:g}"
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        file.write(f"\n\n==============\n[reward {paid}]\n{shown(prompt)}{said(completion)}\n")

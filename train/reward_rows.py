@@ -1,8 +1,8 @@
 """What a trainer hands to a reward function, read strictly: texts of completions, puzzles of dataset rows.
 
-Numbers come as Python, numpy or torch values, Arrow scalars or strings, completions as strings or as chat
-messages. Whatever cannot be read is an ``InputError`` that names the row, so that a broken dataset is never
-taken for a model that earns nothing.
+Numbers come as Python, numpy or torch values, Arrow scalars or strings; a row that is no puzzle is an ``InputError``
+that names it, so that a broken dataset is never taken for a model that earns nothing. A completion is whatever the
+model came up with, so that none is an error: one without words, a call of tools or nothing at all, is an empty text.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import InputError
 from ..game.language import language_of
 from ..game.puzzle import Puzzle
+from .messages import plain, said, words_of
 
 Text = str | Sequence[Mapping[str, Any]]
 """A completion or a prompt: a string, or chat messages with ``role`` and ``content``."""
@@ -33,13 +34,13 @@ def read_puzzles(completions: Sequence[Text], nums: Sequence[Any], target: Seque
 
 
 def read_texts(completions: Sequence[Text]) -> tuple[str, ...]:
-    """The words of the model in each completion: a string as it is, of chat messages those of the assistant.
+    """The words of the model in each completion, '' where there are none.
 
-    Raises ``InputError`` naming the row that is neither.
+    Raises ``InputError`` when that is no list of completions.
     """
-    if isinstance(completions, str | bytes | Mapping):
+    if completions is None or isinstance(completions, str | bytes | Mapping):
         raise InputError(f"completions is one {type(completions).__name__}; pass a list of completions")
-    return tuple(one if type(one) is str else _text(row, one) for row, one in enumerate(completions))
+    return tuple(one if type(one) is str else said(one) for one in completions)
 
 
 def read_languages(completions: Sequence[Text], prompts: Sequence[Text]) -> list[str]:
@@ -49,13 +50,7 @@ def read_languages(completions: Sequence[Text], prompts: Sequence[Text]) -> list
     """
     if len(prompts) != len(completions):
         raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
-    return [language_of(_asked(prompt)) for prompt in prompts]
-
-
-def _asked(prompt: Text) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return "\n".join(str(turn.get("content", "")) for turn in prompt)
+    return [language_of(words_of(prompt)) for prompt in prompts]
 
 
 def _puzzle(row: int, nums: Any, target: Any) -> Puzzle:
@@ -73,7 +68,7 @@ def _puzzle(row: int, nums: Any, target: Any) -> Puzzle:
 
 def _numbers(nums: Any) -> Sequence[Any]:
     """The list that ``nums`` is, holds (numpy, torch, Arrow), or spells, such as ``"[55, 36]"``."""
-    nums = _plain(nums)
+    nums = plain(nums)
     if isinstance(nums, str) and (spelt := _LIST.fullmatch(nums)):
         return [part.strip(" \t\r\n'\"") for part in spelt[1].split(",")]
     if not isinstance(nums, list | tuple):
@@ -83,47 +78,12 @@ def _numbers(nums: Any) -> Sequence[Any]:
 
 def _whole(number: Any) -> int:
     """An integer from anything that is one exactly."""
-    number = _plain(number)
+    number = plain(number)
     if isinstance(number, str) and _DIGITS.fullmatch(number):
         return int(number)
     if isinstance(number, bool | str | bytes) or number is None or int(number) != number:
         raise ValueError(f"{_short(number)} is not a whole number")
     return int(number)
-
-
-def _plain(value: Any) -> Any:
-    """A numpy, torch or Arrow value as the plain Python one."""
-    for convert in ("as_py", "tolist"):
-        if hasattr(value, convert):
-            return getattr(value, convert)()
-    return value
-
-
-def _text(row: int, completion: Any) -> str:
-    completion = _plain(completion)
-    if isinstance(completion, str):
-        return str(completion)
-    turns = [completion] if isinstance(completion, Mapping) else completion
-    if not isinstance(turns, list | tuple) or not all(isinstance(turn, Mapping) for turn in turns):
-        raise InputError(f"completion {row} is neither a text nor a list of chat messages: {_short(completion)}")
-    spoken = [turn for turn in turns if turn.get("role", "assistant") == "assistant"]
-    if not spoken:
-        raise InputError(f"completion {row} has no message with the role 'assistant': {_short(completion)}")
-    return "".join(_content(row, turn) for turn in spoken)
-
-
-def _content(row: int, turn: Mapping[str, Any]) -> str:
-    """A message's words; the content is a string, a list of typed parts, or None beside a call of tools."""
-    content = turn.get("content")
-    if isinstance(content, str):
-        return content
-    if content is None and turn.get("tool_calls"):
-        return ""
-    if isinstance(content, list | tuple) and all(isinstance(part, Mapping) for part in content):
-        parts = [part.get("text") for part in content if part.get("type", "text") == "text"]
-        if all(isinstance(part, str) for part in parts):
-            return "".join(map(str, parts))
-    raise InputError(f"completion {row} has a message whose 'content' is not a text: {_short(content)}")
 
 
 def _short(value: Any) -> str:

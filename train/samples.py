@@ -1,16 +1,15 @@
 """Completions to look at: evaluation records, the completions that training saved, and other people's sample files.
 
-Whatever is read becomes records with ``test_id``, ``generation``, ``nums``, ``target``, ``checkpoint`` (a label) and
-``puzzle_from``: ``record``, ``prompt``, ``thought`` or ``answer``, or None where the puzzle could not be recovered.
-What could not be read is counted, never passed over in silence.
+Whatever is read becomes records with ``test_id``, ``generation``, ``prompt``, ``nums``, ``target``, ``checkpoint`` (a
+label) and ``puzzle_from``: ``record``, ``prompt``, ``thought`` or ``answer``, or None where the puzzle could not be
+recovered. What could not be read is counted, never passed over in silence.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,23 @@ from typing import Any
 from ..errors import InputError
 from ..game.answer import ANSWER, END_THINK, THINK
 from ..game.puzzle import Puzzle
-from .recover import recover, recover_from_answer
+from .recover import recover, recover_from_answer, recover_from_thought
+from .row_puzzle import stated_puzzle
+from .sample_fields import SPEAKS, label_of, prompt_of, texts_of, wanting, whole
+from .sample_files import kind_of, rows_of, text_of
 
 Record = dict[str, Any]
 RECORDS = ("records.jsonl", "greedy.jsonl")
-NAMES = (*RECORDS, "completions*.parquet", "completion_samples.txt")  # in a folder the first that is there is read
+# In a folder the first that is there is read; a program that trains writes 1.jsonl, 2.jsonl.
+NAMES = (*RECORDS, "completions*.parquet", "completion_samples.txt", "[0-9]*.jsonl")
 _SEPARATOR = re.compile(r"(?:^|\n)={5,}[ \t]*(?=\r?\n|$)")
-_REWARD = re.compile(r"\s*\[reward [^\]\n]{0,20}\]\n")
+_REWARD = re.compile(r"\[reward [^\]\n]{0,20}\]\n")
 # The tag that the prompt ends in; one that the prompt speaks of has its closing tag right behind it.
 _THOUGHT = re.compile(rf"{THINK}(?!\s{{0,3}}(?:and|or|to|和|与|、|,|，|\.\.\.|…)?[\s.…]{{0,6}}{END_THINK})")
 _SUCCESSES = "success"  # in the name of a file that holds right answers alone
-_TURN = "<|im_start|>assistant"
+
+
+MAX_KEYS = 100  # that are remembered of rows without a completion
 
 
 @dataclass
@@ -45,7 +50,8 @@ def read_records(path: Path) -> list[Record]:
 
 
 def read_samples(path: Path) -> Samples:
-    """Everything in a file (.jsonl, .json, .parquet or .txt), or in the folder of an evaluation or a training run.
+    """Everything in a file (.jsonl, .json, .csv, .parquet or .txt, packed as .gz perhaps), or in the folder of an
+    evaluation or a training run.
 
     Raises ``InputError`` when there is nothing of the kind, or when a file that holds something has no completion.
     """
@@ -95,94 +101,62 @@ def place_of(label: str) -> tuple[int, str]:
 def _read_file(path: Path, samples: Samples) -> None:
     before = len(samples.records)
     try:
-        if path.suffix == ".parquet":
-            samples.records += _parquet(path)
-        elif path.suffix == ".txt":
-            samples.records += _text(_decoded(path.read_bytes(), samples), path)
-        else:
-            samples.records += _lines(path, samples)
+        read = _blocks if kind_of(path) == "txt" else _records
+        samples.records += read(path, samples.notes)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:400]
         raise InputError(f"{path} is neither evaluation records nor completion samples: {reason}") from error
     if len(samples.records) == before:
         samples.notes["empty files"] += 1
 
 
-def _decoded(data: bytes, samples: Samples) -> str:
-    """The text of a file; bytes that are no UTF-8 are replaced and counted."""
-    text = data.decode("utf-8-sig", errors="replace")
-    replaced = text.count("\ufffd") - data.count("\ufffd".encode())
-    samples.notes += Counter({"characters that are not UTF-8 and were replaced": max(replaced, 0)})
-    return text
-
-
-def _lines(path: Path, samples: Samples) -> list[Record]:
-    """A record for each line that holds one; a file without any is not of this kind. A JSON list counts as lines."""
+def _records(path: Path, notes: Counter[str]) -> list[Record]:
+    """A record for each completion of each row; a file that has rows and no completion is not of this kind."""
     records: list[Record] = []
-    damaged = 0
-    data = path.read_bytes()
-    for value in _values(data, path, samples):
-        if not isinstance(value, dict) or not isinstance(value.get("generation"), str):
-            damaged += 1
-            continue
-        records.append(_record(value, len(records), path))
-    if damaged and not records:
-        raise ValueError("no line is an object with 'generation'")
-    samples.notes += Counter({"records that are cut short or hold no generation": damaged})
+    found: Counter[str] = Counter()
+    keys: dict[str, None] = {}
+    for number, row in enumerate(rows_of(path, notes)):
+        texts = texts_of(row) if row is not None else []
+        records += [_record(row or {}, text, number, path) for text in texts]
+        found["records that are cut short or hold no generation"] += not texts
+        found["rows that hold several completions, each of which is read"] += len(texts) > 1
+        if not texts and row and len(keys) < MAX_KEYS:
+            keys |= dict.fromkeys(map(str, row))
+    if found and not records:
+        raise ValueError(wanting(keys) if keys else "no line is a JSON object with a completion")
+    notes.update(+found)
     return records
 
 
-def _values(data: bytes, path: Path, samples: Samples) -> Iterator[Any]:
-    text = _decoded(data, samples)
-    whole = _json(text) if path.suffix == ".json" else None
-    if isinstance(whole, list):
-        yield from whole
-        return
-    for line in text.split("\n"):
-        if line.strip():
-            yield _json(line)
-
-
-def _json(text: str) -> Any:
-    """The value, None when there is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _record(value: Mapping[str, Any], number: int, path: Path) -> Record:
-    test_id = value.get("test_id")
+def _record(row: Mapping[str, Any], completion: str, number: int, path: Path) -> Record:
+    prompt = prompt_of(row)
+    if prompt and completion.startswith(prompt):
+        completion = completion[len(prompt) :]
+    elif not prompt and (spoken := _last(SPEAKS, completion)) and recover(completion[: spoken.start()]):
+        prompt, completion = completion[: spoken.start()], completion[spoken.end() :]
+    test_id, tokens = whole(row.get("test_id")), whole(row.get("n_tokens"))
+    place = path.parent.name if path.name in RECORDS else path.name.partition(".")[0]
     known = {
-        "generation": _encodable(value["generation"]),
-        "test_id": test_id if isinstance(test_id, int) else number,
-        "checkpoint": _encodable(str(value.get("checkpoint") or path.parent.name or path.stem)[:80]),
+        "generation": _encodable(completion),
+        "prompt": _encodable(prompt),
+        "test_id": number if test_id is None else test_id,
+        "checkpoint": _encodable((label_of(row) or place or path.stem)[:80]),
     }
-    puzzle = stated_puzzle(value)
-    found = (puzzle, "record") if puzzle else _found(str(value.get("prompt") or ""), value["generation"], path)
-    return dict(value) | known | _of(*found)
+    stated = stated_puzzle(row)
+    found = (stated, "record") if stated else _found(prompt, completion, path)
+    return dict(row) | known | ({} if tokens is None else {"n_tokens": tokens}) | _of(*found)
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for found in pattern.finditer(text):  # noqa: B007
+        pass
+    return found
 
 
 def _encodable(text: str) -> str:
     """JSON may hold halves of a surrogate pair, which no file can."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def stated_puzzle(record: Mapping[str, Any]) -> Puzzle | None:
-    """The puzzle of a record's own ``nums`` and ``target``, as they come; None when they are missing or make none."""
-    nums = record.get("nums")
-    try:
-        return Puzzle(tuple(map(_whole, () if nums is None else nums)), _whole(record.get("target")))
-    except (InputError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _whole(value: Any) -> int:
-    """A whole number that may be written as a text or a float. Raises ``ValueError`` or ``TypeError``."""
-    number = int(value)
-    if isinstance(value, float) and value != number:
-        raise ValueError(value)
-    return number
 
 
 def _of(puzzle: Puzzle | None, source: str | None) -> Record:
@@ -197,38 +171,13 @@ def _found(prompt: str, completion: str, path: Path) -> tuple[Puzzle | None, str
     if _SUCCESSES in path.name:
         answers = re.findall(rf"{ANSWER}([^<]{{1,1000}})</answer>", completion)
         sources.append(("answer", recover_from_answer(answers[-1]) if answers else None))
-    sources.append(("thought", recover(completion)))
+    sources.append(("thought", recover_from_thought(completion)))
     return next(((puzzle, source) for source, puzzle in sources if puzzle), (None, None))
 
 
-def _parquet(path: Path) -> list[Record]:
-    """The completions that TRL saves at each step: columns ``step``, ``prompt`` and ``completion``."""
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
-    names = [name for name in ("step", "prompt", "completion", "nums", "target") if name in file.schema_arrow.names]
-    if "completion" not in names:
-        raise ValueError("it has no column 'completion'")
-    rows = file.read(columns=names).to_pylist()
-    return [_saved(row, number, path) for number, row in enumerate(rows)]
-
-
-def _saved(row: Mapping[str, Any], number: int, path: Path) -> Record:
-    step = row.get("step")
-    label = f"step {step}" if isinstance(step, int) else path.stem
-    value = {"generation": _said(row["completion"]), "prompt": _said(row.get("prompt")), "checkpoint": label}
-    return _record(value | {name: row[name] for name in ("nums", "target") if name in row}, number, path)
-
-
-def _said(content: object) -> str:
-    """A text, or the turns of a chat."""
-    if isinstance(content, list):
-        return "\n".join(str(turn.get("content") or "") for turn in content if isinstance(turn, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _text(text: str, path: Path) -> list[Record]:
+def _blocks(path: Path, notes: Counter[str]) -> list[Record]:
     """Blocks behind lines of ``=``; what stands before the first is one only when it is all there is."""
+    text = text_of(path, notes)
     blocks: Iterable[str] = _SEPARATOR.split(text)
     blocks = [block for block in blocks if block.strip()]
     if blocks and not _SEPARATOR.search(text) and THINK not in text and ANSWER not in text:
@@ -237,8 +186,13 @@ def _text(text: str, path: Path) -> list[Record]:
 
 
 def _block(block: str, number: int, path: Path) -> Record:
-    body = _REWARD.sub("", block, count=1).strip("\n")
-    opening = _THOUGHT.search(body, max(body.find(_TURN), 0))
-    begin = opening.end() if opening else 0
-    prompt, completion = body[: opening.start() if opening else 0], body[begin:]
-    return _record({"generation": completion, "prompt": prompt, "checkpoint": path.stem}, number, path)
+    """Prompt and completion of a block: the completion begins where the prompt lets the model speak."""
+    body = block.lstrip()
+    paid = _REWARD.match(body)
+    body = (body[paid.end() :] if paid else block).strip("\n")
+    spoken = _last(SPEAKS, body)
+    opening = _THOUGHT.search(body, spoken.end() if spoken else 0)
+    begin = opening or spoken
+    if begin is None:
+        return _record({}, body, number, path)
+    return _record({"prompt": body[: begin.start()]}, body[begin.end() :], number, path)

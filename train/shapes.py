@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..game.puzzle import normalise
 
 MAX_DEPTH = 20
-_WORDS = re.compile(r"\\times\b|\\cdot\b|\\div\b|(?<=[\s0-9)])[xX](?=[\s0-9(])")
+_CROSS = re.compile(r"(?<=[\s0-9)])[xX](?=[\s0-9(])")
 _TOKEN = re.compile(r"\s*(?:([0-9]+)|([-+*/()]))")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 Combination = tuple[Any, ...]
@@ -37,7 +37,7 @@ def parse_tree(expression: str) -> Tree | None:
     >>> parse_tree("11 - (6 × 2)")
     Operation(operator='-', parts=(11, Operation(operator='*', parts=(6, 2))))
     """
-    plain = normalise(_WORDS.sub(lambda word: "/" if word[0] == "\\div" else "*", _THOUSANDS.sub("", expression)))
+    plain = normalise(_CROSS.sub("*", _THOUSANDS.sub("", expression)))
     tokens: list[str] = []
     position = 0
     while position < len(plain.rstrip()):

@@ -37,6 +37,7 @@ from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
 from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold_start, last_checkpoint
 from .reward_functions import check_weights, load_reward
+from .reward_rows import read_puzzles
 from .sharding import forget_sharding, plain_cpu
 from .stopping import forget_request
 from .trl_config import grpo_config
@@ -113,11 +114,14 @@ def check_recipe(recipe: Recipe, out: Path) -> None:
 def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:
     """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all.
 
-    Raises ``InputError`` for tables that cannot be trained on.
+    Raises ``InputError`` for tables that cannot be trained on, and for the first row that is no puzzle: a reward would
+    meet it in the middle of a run.
     """
     tables = {language: load(dataset, language, "train") for language in languages}
     _check_tables(dataset, {f"{language}/train": table for language, table in tables.items()})
-    return [row for rows in zip(*(table.to_list() for table in tables.values()), strict=True) for row in rows]
+    rows = [row for rows in zip(*(table.to_list() for table in tables.values()), strict=True) for row in rows]
+    read_puzzles([""] * len(rows), *([row[column] for row in rows] for column in ("nums", "target")))
+    return rows
 
 
 def _check_tables(dataset: str, tables: Mapping[str, Dataset]) -> None:

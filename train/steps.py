@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from ..game import latex
 from ..game.claims import Claim, Side, claims
 from .shapes import Combination, Tree, combination, first_step, leaves, parse_tree, replace_leaves, value_of
 
@@ -20,8 +21,9 @@ MAX_READINGS = 6  # of one expression whose numbers were given and also came out
 MAX_RESULTS = 3  # ways to have come to one number that are remembered, the newest first
 MAX_TRIES = 200
 # An expression that stands in the prose; claims read those beside an equals sign.
-_RUN = re.compile(r"(?<![0-9.])[(（]{0,9}[0-9０-９][-+*/()（）0-9０-９ \t×·÷⋅∗＊∕／−–－＋]{2,200}")
-_OPERATOR = re.compile(r"[0-9０-９)）]\s*[-+*/×·÷⋅∗＊∕／−–－＋]\s*[(（]*[0-9０-９]")
+_SIGNS = "*/×·÷⋅∗＊∕／−–－＋"
+_RUN = re.compile(rf"(?<![0-9.])[(（]{{0,9}}[0-9０-９](?:[-+()（）0-9０-９ \t{_SIGNS}]|\\{latex.NAMES}){{2,200}}")
+_OPERATOR = re.compile(rf"[0-9０-９)）]\s*(?:[-+{_SIGNS}]|\\{latex.NAMES})\s*[(（]*[0-9０-９]")
 
 
 class Candidate(NamedTuple):

@@ -87,6 +87,19 @@ def reasoning(completion: str) -> str:
     return completion[begin:end] if completion[closed:end].strip() else parsed.thought
 
 
+def closed(completion: str, prompt: str) -> str:
+    """The completion, its thought closed before the first answer when neither it nor its prompt knows of thought tags.
+
+    Asked for an answer in ``<answer>`` alone, a model closes no thought; what it writes before the answer is one all
+    the same. Without a prompt nobody can say what was asked, and the completion stays as it is.
+    """
+    tagged = any(tag in text for text in (completion, prompt) for tag in (THINK, END_THINK))
+    opened = completion.find(ANSWER)
+    if tagged or not prompt.strip() or opened < 0 or completion.find(END_ANSWER, opened) < 0:
+        return completion
+    return f"{completion[:opened]}{END_THINK}\n{completion[opened:]}"
+
+
 def _line(start: _Start, end: int, steps: Steps) -> Line:
     inside = slice(*(bisect_left(steps.claims, at, key=lambda claim: claim.left.start) for at in (start.at, end)))
     tried = slice(*(bisect_left(steps.candidates, at, key=lambda one: one.start) for at in (start.at, end)))

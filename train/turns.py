@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..game.puzzle import Puzzle, Verdict
+from ..game.puzzle import Puzzle, Verdict, left_side
 from .shapes import Combination, combination, parse_tree
 from .steps import Candidate
 from .thought import Line, Thought
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
 
 def judge_turns(thought: Thought, puzzle: Puzzle | None, verdict: Verdict | None, answer: str) -> Iterator[Turn]:
     """Every turn of a thought, judged; ``verdict`` is None when the puzzle is not known."""
-    tree = parse_tree(answer.partition("=")[0]) if verdict and verdict.solved else None
+    tree = parse_tree(left_side(answer)) if verdict and verdict.solved else None
     right = combination(tree) if tree is not None else None
     past = _Past(thought.text, puzzle)
     for line in thought.lines:

@@ -1,7 +1,7 @@
 """The command line: one click group, each command a thin door to the function that does the work.
 
-Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`` answers at once. Only
-``CountdownError`` is caught: one line on stderr, exit status 1. Ctrl-C leaves finished stages as they are.
+Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`` answers at once. ``CountdownError``,
+a full disk and a missing package are one line on stderr, exit status 1. Ctrl-C leaves finished stages as they are.
 """
 
 from __future__ import annotations
@@ -39,10 +39,19 @@ class Commands(click.Group):
             sys.exit(130)
         # A full disk surfaces as OSError, ArrowInvalid, SafetensorError or RuntimeError, as the library has it.
         except Exception as error:
-            if not disk_is_full(error):
+            if (message := _plain(error, ctx.invoked_subcommand)) is None:
                 raise
-            message = "no space is left to write to; free some and run the same command again"
-            raise click.ClickException(f"{message} ({str(error).splitlines()[0][:160]})") from error
+            raise click.ClickException(message) from error
+
+
+def _plain(error: Exception, command: str | None) -> str | None:
+    """One line for what no stage can foresee: a full disk, a package that is missing or broken."""
+    if disk_is_full(error):
+        message = "no space is left to write to; free some and run the same command again"
+        return f"{message} ({str(error).splitlines()[0][:160]})"
+    from .extras import explained
+
+    return explained(error, command)
 
 
 def disk_is_full(error: BaseException | None) -> bool:

@@ -87,6 +87,8 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     try:
         tokenizer = load_tokenizer(folder)
         model, missing = _load_weights(folder, device)
+    except ImportError:  # a package is missing or broken, not the checkpoint
+        raise
     # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
     # tokenizers library, as a plain Exception.
     except Exception as error:

@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules", "models"}
+HUB_PARTS = {"hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules"}
+ROOT_PARTS = HUB_PARTS | {"errors", "extras", "manifest", "models"}
 MAY_IMPORT = {
     "errors": set[str](),
+    "extras": {"errors"},
     "manifest": {"errors"},
     "hub_errors": {"errors"},
     "rehearsal": {"errors", "manifest", "hub_errors"},

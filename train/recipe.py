@@ -217,6 +217,11 @@ class Lora:
             raise InputError(f"section 'lora', key 'bits': 4 or 16, got {self.bits}")
         at_least("lora", vars(self), rank=1, alpha=1, dropout=0)
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed for it."""
+        return ("peft", "bitsandbytes") if self.bits == 4 else ("peft",)
+
 
 @dataclass(frozen=True)
 class Publish:

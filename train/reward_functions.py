@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, TrainingError
 from ..game.answer import judge
@@ -21,7 +21,9 @@ from ..game.puzzle import Puzzle, Status
 from .article_rewards import article_equation_reward, article_format_reward
 from .rewards import equation_reward, format_reward
 from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
-from .timeline import Timeline
+
+if TYPE_CHECKING:
+    from .callbacks import Timeline
 
 RewardFunction = Callable[..., list[float]]
 _REWARDS = (equation_reward, format_reward, article_equation_reward, article_format_reward)

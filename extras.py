@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from types import TracebackType
+from traceback import walk_tb
 
 from .errors import StageError
 
@@ -58,7 +59,7 @@ def lacking(package: str, command: str | None = None) -> str:
 def explained(error: BaseException, command: str | None = None) -> str | None:
     """One line for an error that an import caused; None for any other error, and for one of a user's own file."""
     causes = [one for one in _chain(error) if isinstance(one, ImportError)]
-    if not causes or (importer := _importer(causes[-1])) is None:
+    if not causes or (importer := _importer(error, *causes)) is None:
         return None
     absent = [package for one in causes for package in _named(one) if package in extras() and not installed(package)]
     if absent:
@@ -83,18 +84,16 @@ def _named(error: ImportError) -> list[str]:
     return [error.name.partition(".")[0]] if error.name else _WORD.findall(str(error))
 
 
-def _importer(error: ImportError) -> str | None:
-    """The package whose code asked for what is not there; None where that is a file of the user's."""
-    step: TracebackType | None = error.__traceback__
-    importer = None
-    while step is not None:
-        name = str(step.tb_frame.f_globals.get("__name__", ""))
-        if not name.startswith(("importlib.", "_frozen_importlib")):
-            importer = name.partition(".")[0]
-        step = step.tb_next
-    return importer if importer and (importer == __package__ or _distributed(importer)) else None
+def _importer(*errors: BaseException) -> str | None:
+    """The package whose code asked for what is not there; None where a file of the user's led to it.
 
-
-def _distributed(package: str) -> bool:
-    """Whether a package belongs to an installed distribution."""
-    return package in metadata.packages_distributions()
+    ``errors``: from the one that was caught to its cause.
+    """
+    frames = [frame for error in errors for frame, _ in walk_tb(error.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame in frames]
+    ours = {__package__, "__main__", *sys.stdlib_module_names}
+    packages = [name for name in modules if name not in ours or name == __package__]
+    distributed = metadata.packages_distributions()
+    if not packages or any(name not in distributed and name != __package__ for name in packages):
+        return None
+    return packages[-1]

@@ -164,11 +164,12 @@ def test_the_extras_are_those_of_pyproject() -> None:
 
 
 def caught(source: str, module: str) -> BaseException:
-    """The error of code that runs as if it stood in ``module``."""
+    """The error of code that runs as if it stood in ``module``, called by nothing else."""
     try:
         exec(compile(source, module, "exec"), {"__name__": module})  # what an import statement does
     except Exception as error:
-        return error
+        here = error.__traceback__
+        return error.with_traceback(here and here.tb_next)
     raise AssertionError("it was imported")
 
 
@@ -190,6 +191,7 @@ def caught(source: str, module: str) -> BaseException:
         ("import no_such_base", "countdown_r1.hub", "no_such_base is not installed (No module named"),
         ("import no_such_thing", "countdown_r1_reward_0123456789abcdef", None),
         ("import vllm", "somebodys_reward", None),
+        ("exec('import no_such_part', {'__name__': 'pandas.io'})", "countdown_r1_reward_0123456789abcdef", None),
         ("from countdown_r1.errors import Nothing", "countdown_r1.cli", None),
         ("raise ValueError('torch')", "countdown_r1.cli", None),
     ],

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from .errors import CountdownError, InputError
+from .names import near
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXT = re.compile(
@@ -52,6 +53,20 @@ def _plain(error: Exception, command: str | None) -> str | None:
     from .extras import explained
 
     return explained(error, command)
+
+
+class Existing(click.Path):
+    """A path that is there; for one that is not, the message names the nearest."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = "" if Path(value).exists() else near(str(value))
+            raise click.BadParameter(error.message + hint, ctx, param) from error
 
 
 def disk_is_full(error: BaseException | None) -> bool:
@@ -331,7 +346,7 @@ def evaluate(
 
 
 @main.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=Existing())
 @click.option("--base", metavar="LABEL", help="The model to compare with [default: base].")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write report.html, aha.json and aha.png here.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
@@ -358,21 +373,22 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-def cost(run_folder: Path) -> None:
+@click.argument("run_folder", metavar="RUN", type=Existing())
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+def cost(run_folder: Path, as_json: bool) -> None:
     """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved.
 
     \b
     Example:
       countdown-r1 cost outputs/demo
     """
-    from .train.cost import cost_table
+    from .train.cost import cost_of_run, cost_table
 
-    click.echo(cost_table(run_folder))
+    click.echo(json.dumps(cost_of_run(run_folder)) if as_json else cost_table(run_folder))
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=Existing(file_okay=False))
 @click.option("--push-to", "namespace", required=True, metavar="NAMESPACE", help="User or organisation.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--mirror", metavar="URL", help="Read other people's cards from here; your token is not sent there.")
@@ -427,7 +443,7 @@ def publish(
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=Existing(file_okay=False))
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
@@ -455,7 +471,7 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
 @click.option("--compare", "others", multiple=True, metavar="MODEL", help="Another model to compare with; repeatable.")
 @click.option(
     "--run",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Run whose training story is told [default: the model's own, else the shipped recipe's].",
 )
 @click.option("--port", default=7860, show_default=True)
@@ -510,8 +526,16 @@ def space(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--show-solution", is_flag=True, help="Also print an exact solver's easiest solution.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print thought and verdict as JSON, when it is done.")
 def solve(
-    nums: tuple[str, ...], target: int, model: str, language: str, seed: int, show_solution: bool, hub_name: str
+    nums: tuple[str, ...],
+    target: int,
+    model: str,
+    language: str,
+    seed: int,
+    show_solution: bool,
+    hub_name: str,
+    as_json: bool,
 ) -> None:
     """Let a model solve one puzzle, its thinking streamed. Exit status 0 when the answer is right, 2 when it is wrong.
 
@@ -523,9 +547,8 @@ def solve(
     connect_if_remote(model, hub_name)
     from .space.terminal import solve as solve_puzzle
 
-    verdict = solve_puzzle(
-        list(numbers(" ".join(nums))), target, model, language, seed=seed, show_solution=show_solution
-    )
+    puzzle = list(numbers(" ".join(nums)))
+    verdict = solve_puzzle(puzzle, target, model, language, seed=seed, show_solution=show_solution, as_json=as_json)
     sys.exit(0 if verdict.solved else 2)
 
 
@@ -595,10 +618,12 @@ def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
 @click.option("--push-to", "namespace", metavar="NAMESPACE", help="Also check that the token may publish there.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
-def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str, as_json: bool) -> None:
     """Check a RECIPE before it costs anything: keys, batch sizes, GPUs, memory, prompts, model, disk.
 
-    Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem.
+    Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem; what cannot be looked
+    at without a package that is not installed is unknown.
 
     \b
     Examples:
@@ -609,7 +634,7 @@ def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hu
     from .train.preflight import inspect
 
     report = inspect(read_recipe(recipe_name, changes), hub, namespace)
-    click.echo(report.to_text())
+    click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.ok else 1)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from countdown_r1.train.recipe import Recipe
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` hands down that Ctrl-C is ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and `nohup` that a closed terminal is
 
 CHECKSUM = """
 import os

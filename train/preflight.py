@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,10 @@ class Report:
         """One line per fact, then one for each thing that was not checked, then one per problem."""
         kinds = (("ok", self.facts), ("unknown", self.unchecked), ("problem", self.problems))
         return "\n".join(f"{kind:<8} {text}" for kind, texts in kinds for text in texts)
+
+    def to_json(self) -> str:
+        """``ok`` and the three lists."""
+        return json.dumps({"ok": self.ok} | asdict(self), ensure_ascii=False)
 
 
 def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None) -> Report:

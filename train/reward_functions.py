@@ -18,6 +18,7 @@ from ..errors import InputError, TrainingError
 from ..game.answer import judge
 from ..game.claims import claims
 from ..game.puzzle import Puzzle, Status
+from ..names import near
 from .article_rewards import article_equation_reward, article_format_reward
 from .rewards import equation_reward, format_reward
 from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
@@ -58,7 +59,8 @@ def load_reward(name: str) -> RewardFunction:
         return SHIPPED[name]
     path, colon, function = name.rpartition(":")
     if not colon or not Path(path).is_file():
-        raise InputError(f"no reward '{name}': use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
+        meant = near(path or name, () if colon else SHIPPED)
+        raise InputError(f"no reward '{name}'{meant}: use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
     reward = getattr(_module(Path(path)), function, None)
     if not callable(reward) or inspect.isclass(reward):
         raise InputError(f"reward file {path} has no function '{function}'")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, StageError
+from .extras import SERVING, TRAINING, need
 from .hub import Hub, connect
 from .manifest import FILE_NAME, damaged_files, refuse_foreign
 
@@ -41,6 +42,9 @@ class Chain:
 
 def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Echo) -> None:
     """Build, train, evaluate, publish, print the summary and, with a port, serve the published Space's model."""
+    need(*TRAINING)
+    if serve_port is not None:
+        need(*SERVING, command="space")
     hub = connect(chain.hub_name)  # before any stage imports a client of the Hub
     _claim_folder(chain, overwrite)
     if not (chain.out / "model").exists():

@@ -1,7 +1,7 @@
 """The command line: one click group, each command a thin door to the function that does the work.
 
-Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`` answers at once. Only
-``CountdownError`` is caught: one line on stderr, exit status 1. Ctrl-C leaves finished stages as they are.
+Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`` answers at once. ``CountdownError``,
+a full disk and a missing package are one line on stderr, exit status 1. Ctrl-C leaves finished stages as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from .errors import CountdownError, InputError
+from .names import near
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXT = re.compile(
@@ -39,10 +40,33 @@ class Commands(click.Group):
             sys.exit(130)
         # A full disk surfaces as OSError, ArrowInvalid, SafetensorError or RuntimeError, as the library has it.
         except Exception as error:
-            if not disk_is_full(error):
+            if (message := _plain(error, ctx.invoked_subcommand)) is None:
                 raise
-            message = "no space is left to write to; free some and run the same command again"
-            raise click.ClickException(f"{message} ({str(error).splitlines()[0][:160]})") from error
+            raise click.ClickException(message) from error
+
+
+def _plain(error: Exception, command: str | None) -> str | None:
+    """One line for what no stage can foresee: a full disk, a package that is missing or broken."""
+    if disk_is_full(error):
+        message = "no space is left to write to; free some and run the same command again"
+        return f"{message} ({str(error).splitlines()[0][:160]})"
+    from .extras import explained
+
+    return explained(error, command)
+
+
+class Existing(click.Path):
+    """A path that is there; for one that is not, the message names the nearest."""
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = "" if Path(value).exists() else near(str(value))
+            raise click.BadParameter(error.message + hint, ctx, param) from error
 
 
 def disk_is_full(error: BaseException | None) -> bool:
@@ -322,7 +346,7 @@ def evaluate(
 
 
 @main.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=Existing())
 @click.option("--base", metavar="LABEL", help="The model to compare with [default: base].")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write report.html, aha.json and aha.png here.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
@@ -350,21 +374,22 @@ def aha(path: Path, base: str | None, out: Path | None, overwrite: bool, as_json
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, path_type=Path))
-def cost(run_folder: Path) -> None:
+@click.argument("run_folder", metavar="RUN", type=Existing())
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+def cost(run_folder: Path, as_json: bool) -> None:
     """What RUN (outputs/NAME or its model) cost by stage: GPU-hours, money, and elastic against reserved.
 
     \b
     Example:
       countdown-r1 cost outputs/demo
     """
-    from .train.cost import cost_table
+    from .train.cost import cost_of_run, cost_table
 
-    click.echo(cost_table(run_folder))
+    click.echo(json.dumps(cost_of_run(run_folder)) if as_json else cost_table(run_folder))
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=Existing(file_okay=False))
 @click.option("--push-to", "namespace", required=True, metavar="NAMESPACE", help="User or organisation.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--mirror", metavar="URL", help="Read other people's cards from here; your token is not sent there.")
@@ -419,7 +444,7 @@ def publish(
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run_folder", metavar="RUN", type=Existing(file_okay=False))
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
@@ -447,7 +472,7 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
 @click.option("--compare", "others", multiple=True, metavar="MODEL", help="Another model to compare with; repeatable.")
 @click.option(
     "--run",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Existing(file_okay=False),
     help="Run whose training story is told [default: the model's own, else the shipped recipe's].",
 )
 @click.option("--port", default=7860, show_default=True)
@@ -502,8 +527,16 @@ def space(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--show-solution", is_flag=True, help="Also print an exact solver's easiest solution.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print thought and verdict as JSON, when it is done.")
 def solve(
-    nums: tuple[str, ...], target: int, model: str, language: str, seed: int, show_solution: bool, hub_name: str
+    nums: tuple[str, ...],
+    target: int,
+    model: str,
+    language: str,
+    seed: int,
+    show_solution: bool,
+    hub_name: str,
+    as_json: bool,
 ) -> None:
     """Let a model solve one puzzle, its thinking streamed. Exit status 0 when the answer is right, 2 when it is wrong.
 
@@ -515,9 +548,8 @@ def solve(
     connect_if_remote(model, hub_name)
     from .space.terminal import solve as solve_puzzle
 
-    verdict = solve_puzzle(
-        list(numbers(" ".join(nums))), target, model, language, seed=seed, show_solution=show_solution
-    )
+    puzzle = list(numbers(" ".join(nums)))
+    verdict = solve_puzzle(puzzle, target, model, language, seed=seed, show_solution=show_solution, as_json=as_json)
     sys.exit(0 if verdict.solved else 2)
 
 
@@ -587,10 +619,12 @@ def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
 @click.option("--push-to", "namespace", metavar="NAMESPACE", help="Also check that the token may publish there.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
-def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str, as_json: bool) -> None:
     """Check a RECIPE before it costs anything: keys, batch sizes, GPUs, memory, prompts, model, disk.
 
-    Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem.
+    Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem; what cannot be looked
+    at without a package that is not installed is unknown.
 
     \b
     Examples:
@@ -601,7 +635,7 @@ def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hu
     from .train.preflight import inspect
 
     report = inspect(read_recipe(recipe_name, changes), hub, namespace)
-    click.echo(report.to_text())
+    click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.ok else 1)
 
 

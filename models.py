@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import HubError, InputError, StageError
+from .errors import HubError, StageError
+from .names import repository
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
 _MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -45,11 +44,9 @@ def resolve(name: str) -> Source:
         return Source(name, str(SHIPPED[name]), None)
     if name and Path(name).is_dir():
         return Source(name, name, None)
-    hub_id = HUB_ID.fullmatch(name)
-    if hub_id is None or name.startswith((".", "/")):
-        shipped = ", ".join(SHIPPED)
-        raise InputError(f"no model '{name}': give a folder, a shipped model ({shipped}) or NAMESPACE/NAME@REVISION")
-    return Source(name, hub_id[1], hub_id[2] or "main")
+    wanted = f"a folder, a shipped model ({', '.join(SHIPPED)}) or NAMESPACE/NAME@REVISION"
+    repo_id, revision = repository(name, "model", wanted, SHIPPED)
+    return Source(name, repo_id, revision or "main")
 
 
 def local_folder(source: Source, *, weights: bool = True) -> Path:
@@ -87,6 +84,8 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     try:
         tokenizer = load_tokenizer(folder)
         model, missing = _load_weights(folder, device)
+    except ImportError:  # a package is missing or broken, not the checkpoint
+        raise
     # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
     # tokenizers library, as a plain Exception.
     except Exception as error:

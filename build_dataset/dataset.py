@@ -15,10 +15,10 @@ from .. import manifest
 from ..errors import InputError, StageError
 from ..game.puzzle import Puzzle
 from ..game.split import SPLITS
+from ..names import HUB_ID, repository
 from .generate import ANYTHING, Wish, generate
 from .prompt import Template, chatml, load_template
 from .puzzles import of_split
-from .records import HUB_ID
 from .results import measured
 from .schema import CHATML, read_split, table, write_configs
 from .source import Rejected, Source, read_source
@@ -152,10 +152,10 @@ def _folder_of(name: str, config: str, split: str) -> Path | None:
     """The local folder with the config's files, downloaded for a Hub id; None for a bare source."""
     if Path(name).is_dir():
         return Path(name)
-    match = HUB_ID.fullmatch(name)
-    if Path(name).exists() or match is None:
+    if Path(name).exists():
         return None
-    folder = download(match[1], match[2], [f"{config}/{split}-*.parquet", manifest.FILE_NAME])
+    repo_id, revision = repository(name, "dataset", "a folder that build-dataset wrote, a file or a Hub id")
+    folder = download(repo_id, revision, [f"{config}/{split}-*.parquet", manifest.FILE_NAME])
     return folder if (folder / manifest.FILE_NAME).exists() else None
 
 

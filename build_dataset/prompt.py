@@ -23,6 +23,7 @@ from jinja2 import TemplateError
 from ..errors import InputError
 from ..game.answer import THINK
 from ..game.puzzle import Puzzle
+from ..names import near
 
 LANGUAGES = ("en", "zh")
 Message = dict[str, str]
@@ -63,7 +64,9 @@ def load_template(language: str) -> Template:
     elif Path(language).is_file():
         text = Path(language).read_text(encoding="utf-8")
     else:
-        raise InputError(f"no template '{language}': use {' or '.join(LANGUAGES)}, or the path of a YAML file")
+        raise InputError(
+            f"no template '{language}'{near(language)}: use {' or '.join(LANGUAGES)}, or the path of a YAML file"
+        )
     return _parse(text, language)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ..errors import HubError, InputError
+from ..names import repository
 
 if TYPE_CHECKING:
     import datasets
@@ -23,7 +23,6 @@ pc: Any = pyarrow.compute  # its functions are made at import, out of a type che
 COLUMNS = ("id", "nums", "target")
 BATCH_ROWS = 100_000
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 _MAX_LINE_CHARS = 1_000_000
 
 
@@ -60,10 +59,7 @@ def read_batches(source: str) -> Iterator[Batch]:
         raise InputError(f"{source} is a folder; name one file in it ({', '.join(SUFFIXES)})")
     if path.is_file():
         return _file_batches(path)
-    match = HUB_ID.fullmatch(source)
-    if path.suffix.lower() in SUFFIXES or match is None:
-        raise InputError(f"{source} does not exist; give a file ({', '.join(SUFFIXES)}) or a Hub id (namespace/name)")
-    return _hub_batches(match[1], match[2])
+    return _hub_batches(*repository(source, "dataset", f"a file ({', '.join(SUFFIXES)}) or a Hub id (namespace/name)"))
 
 
 def _file_batches(path: Path) -> Iterator[Batch]:

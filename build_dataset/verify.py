@@ -18,13 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..names import repository
 from .comparison import Compared, compare
 from .origin import Origin, check_files, is_ours, origin_of
 from .overlap import add_leaks, add_repeats, add_shared_ids
 from .plan import Plan, plan_for_others, plan_for_ours
 from .proof import Proven, Rules, prove
 from .puzzles import distinct
-from .records import HUB_ID, SUFFIXES
+from .records import SUFFIXES
 from .report import Report
 from .tables import find_tables
 
@@ -97,12 +98,10 @@ def _located(target: str) -> tuple[Path, bool]:
         if path.is_file() and path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{target} is not a file this can read; it reads {', '.join(SUFFIXES)}")
         return path, True
-    match = HUB_ID.fullmatch(target)
-    if match is None or path.suffix.lower() in SUFFIXES:
-        raise InputError(f"'{target}' does not exist; give a folder, a file or a Hub id (namespace/name)")
+    repo_id, revision = repository(target, "dataset", "a folder, a file or a Hub id (namespace/name)")
     from .dataset import download
 
-    return download(match[1], match[2], [f"*{suffix}" for suffix in SUFFIXES]), False
+    return download(repo_id, revision, [f"*{suffix}" for suffix in SUFFIXES]), False
 
 
 def _nothing(target: str, report: Report) -> str:

@@ -105,7 +105,7 @@ def _measured(run: Run, links: Links, language: str) -> dict[str, str]:
         "cost": tables.cost(_cost(run), language),
         "cold_start": _cold_start(run, language),
         "data": data_table(run.folder / "dataset", language),
-        "provenance": provenance(run, language),
+        "provenance": provenance(run, links, language),
         "licence": licence_sentence(hub_base, run.licence, language),
     }
 

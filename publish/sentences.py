@@ -8,6 +8,7 @@ from typing import Any
 from . import tables
 from .checkpoints import Run, without_paths
 from .licences import Licence
+from .links import Links
 
 # What a shipped reward pays for, in English and Chinese.
 REWARDED = {
@@ -71,12 +72,18 @@ def protocol(run: Run, language: str = "en") -> str:
     return f"{', '.join(filter(None, parts))}; the same puzzles for every model.{end}"
 
 
-def provenance(run: Run, language: str = "en") -> str:
-    """Commit of the code and versions of the libraries."""
+def provenance(run: Run, links: Links, language: str = "en") -> str:
+    """Commit of the code, versions of the libraries, and where the code can be had."""
     versions = ", ".join(f"{name} {version}" for name, version in run.model.versions.items())
     commit, chinese = run.model.git_commit, language == "zh"
     parts = [(f"代码提交 `{commit}`。" if chinese else f"The code's commit: `{commit}`.") if commit else ""]
     parts += [(f"版本:{versions}。" if chinese else f"Versions: {versions}.") if versions else ""]
+    if links.space:
+        files = f"[{links.space}]({links.urls['space_url']}/tree/main)"
+        english = "countdown-r1 is on no package index: its code, without the small models that it ships, is the wheel "
+        english += f"among the files of {files}, for `pip install`."
+        wheel = f"它的代码（不含随包的小模型）是 {files} 里的 wheel 文件，用 `pip install` 安装。"
+        parts += [f"countdown-r1 不在任何软件包索引上；{wheel}" if chinese else english]
     return ("" if chinese else " ").join(filter(None, parts))
 
 

@@ -56,10 +56,11 @@ def repo_links(run: Run, namespace: str, hub: Hub, *, space: bool = True) -> Lin
         return Links(None, f"{namespace}/{run.name}", None, site)
     name = (run.model.settings.get("publish") or {}).get("dataset_name", "Countdown-r1-zero")
     model = f"{namespace}/countdown-r1-{run.name}"
+    demo = model if model.endswith("-demo") else f"{model}-demo"  # a Space may have the name of a model
     return Links(
         f"{namespace}/{name}",
         model,
-        f"{model}-demo" if space else None,
+        demo if space else None,
         site,
         evaluation=f"{model}-evaluation" if run.evaluation else None,
         completions=f"{model}-completions" if any(run.weights.glob(COMPLETIONS)) else None,

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from . import card
 from .request import read_text, store_of
 from .store import KINDS, Commit, Refused, Repo, Store
-from .templates import BASE, INDEX, MISSING, REPO, STYLE
+from .templates import BASE, COLLECTION, INDEX, LISTED, MISSING, REPO, STYLE
 
 MAX_COMMITS_SHOWN = 50
 _IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"}
@@ -48,12 +48,14 @@ def _path(repo: Repo) -> str:
     return f"/{'' if repo.kind == 'models' else repo.kind + '/'}{repo.id}"
 
 
-def _badge(repo: Repo) -> str:
-    return "private" if repo.private else "public"
+def _badge(private: bool) -> str:
+    return "private" if private else "public"
 
 
 _pages = Environment(
-    loader=DictLoader({"base": BASE, "index": INDEX, "repo": REPO, "missing": MISSING}),
+    loader=DictLoader(
+        {"base": BASE, "listed": LISTED, "index": INDEX, "collection": COLLECTION, "repo": REPO, "missing": MISSING}
+    ),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -74,14 +76,28 @@ def page(name: str, status: int = 200, **values: Any) -> Response:
 def index(request: Request) -> Response:
     store = store_of(request)
     kinds = [(kind, [_listed(store, repo) for repo in store.repos(kind)]) for kind in KINDS]
-    return page("index", title="Repositories", kinds=kinds)
+    return page("index", title="Repositories", kinds=kinds, collections=list(store.collections().values()))
+
+
+def collection(request: Request) -> Response:
+    """What a collection gathers, in its order; what has been deleted since is gone from the page too."""
+    store = store_of(request)
+    slug = "/".join(unquote(request.path_params[part]) for part in ("namespace", "slug"))
+    found = store.collections().get(slug)
+    if found is None:
+        raise Refused(404, "Collection not found")
+    repos = {kind: {repo.id: repo for repo in store.repos(kind)} for kind in KINDS}
+    there = [(item, repos[f"{item['type']}s"].get(item["id"])) for item in found["items"]]
+    items = [(item, *_listed(store, repo)) for item, repo in there if repo is not None]
+    return page("collection", title=found["title"], collection=found, items=items)
 
 
 def _listed(store: Store, repo: Repo) -> tuple[Repo, Commit, str]:
     commit = store.resolve(repo, "main")
     data = card.card_data(read_text(store, commit, "README.md"))
-    summary = data.get("short_description") or data.get("pretty_name") or data.get("title") or ""
-    return repo, commit, str(summary)[:200]
+    said = (str(data.get(key) or "") for key in ("short_description", "pretty_name", "title"))
+    names = ("", repo.id, repo.id.partition("/")[2])  # which the page says already
+    return repo, commit, next((text[:200] for text in said if text not in names), "")
 
 
 def repo_page(request: Request) -> Response:
@@ -148,7 +164,7 @@ def style(request: Request) -> Response:
 
 
 def routes() -> list[Route]:
-    found = [Route("/", index), Route("/-/style.css", style)]
+    found = [Route("/", index), Route("/-/style.css", style), Route("/collections/{namespace}/{slug}", collection)]
     for prefix in ("/datasets", "/spaces", ""):
         inside = f"{prefix}/{{namespace}}/{{name}}"
         found += [Route(inside, repo_page), Route(f"{inside}/tree/{{revision}}", repo_page)]

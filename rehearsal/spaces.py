@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from typing import Any
@@ -56,21 +55,16 @@ def _space_after(space: dict[str, Any], what: str, method: str, body: dict[str, 
     raise Refused(404, f"Not found: {what}")
 
 
-def _collections(store: Store) -> dict[str, dict[str, Any]]:
-    path = store.root / "collections.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
-
-
 def _save(store: Store, collection: dict[str, Any]) -> dict[str, Any]:
     collection = collection | {"lastUpdated": now()}
-    store.write_json(store.root / "collections.json", _collections(store) | {collection["slug"]: collection})
+    store.write_json(store.root / "collections.json", store.collections() | {collection["slug"]: collection})
     return collection
 
 
 def _collection_of(request: Request) -> dict[str, Any]:
     """The collection in the path, or ``Refused`` 404; a private one needs the token."""
     slug = "/".join(unquote(request.path_params[part]) for part in ("namespace", "slug"))
-    found = _collections(store_of(request)).get(slug)
+    found = store_of(request).collections().get(slug)
     if found is None or (found["private"] and not authorized(request)):
         raise Refused(404, "Collection not found")
     return found
@@ -78,7 +72,7 @@ def _collection_of(request: Request) -> dict[str, Any]:
 
 async def list_collections(request: Request) -> Response:
     owner = request.query_params.get("owner")
-    seen = [found for found in _collections(store_of(request)).values() if authorized(request) or not found["private"]]
+    seen = [found for found in store_of(request).collections().values() if authorized(request) or not found["private"]]
     return JSONResponse([_without_position(found) for found in seen if owner in (None, found["owner"])])
 
 
@@ -91,7 +85,7 @@ async def create_collection(request: Request) -> Response:
     need_token(request)
     body, store = await json_of(request), store_of(request)
     title, owner = text_of(body, "title"), text_of(body, "namespace")
-    for found in _collections(store).values():
+    for found in store.collections().values():
         if (found["owner"], found["title"]) == (owner, title):
             refused = Refused(409, f"This collection exists already: {found['slug']}")
             refused.fields["slug"] = found["slug"]
@@ -109,7 +103,7 @@ async def one_collection(request: Request) -> Response:
         return JSONResponse(collection)
     need_token(request)
     if request.method == "DELETE":
-        rest = {slug: found for slug, found in _collections(store).items() if slug != collection["slug"]}
+        rest = {slug: found for slug, found in store.collections().items() if slug != collection["slug"]}
         store.write_json(store.root / "collections.json", rest)
         return JSONResponse({})
     keys = ("title", "description", "theme", "position", "private")

@@ -118,6 +118,11 @@ class Store:
         ids = ["/".join(path.parts[-3:-1]) for path in (self.root / "repos" / kind).glob("*/*/repo.json")]
         return [self.repo(kind, repo_id) for repo_id in sorted(ids)]
 
+    def collections(self) -> dict[str, dict[str, Any]]:
+        """Every collection by its slug, as the API answers with it."""
+        path = self.root / "collections.json"
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
     def create(self, kind: str, repo_id: str, *, private: bool, sdk: str | None, space: dict[str, Any]) -> Repo:
         """A new repository with the Hub's first commit: a ``.gitattributes`` that says what goes to LFS."""
         check_repo_id(repo_id)

@@ -16,7 +16,22 @@ Nothing here has left this computer.</p>
 </body>
 </html>"""
 
+LISTED = """{% macro listed(repo, commit, summary, kind="") %}
+<li><a class="name" href="{{ path(repo) }}">{{ repo.id }}</a>
+<span class="badge {{ badge(repo.private) }}">{{ badge(repo.private) }}</span>
+{% if kind %}
+<span class="quiet">{{ kind }}</span>
+{% endif %}
+{% if summary %}
+<p>{{ summary }}</p>
+{% endif %}
+<p class="quiet">{{ commit.tree|length }} file{{ "s" if commit.tree|length != 1 }}
+· {{ commit.tree.values()|sum(attribute="size")|bytes }}
+· <time>{{ commit.date|moment }}</time></p></li>
+{% endmacro %}"""
+
 INDEX = """{% extends "base" %}
+{% from "listed" import listed %}
 {% block main %}
 <h1>Repositories</h1>
 {% for kind, repos in kinds %}
@@ -25,12 +40,7 @@ INDEX = """{% extends "base" %}
 {% if repos %}
 <ul class="repos">
 {% for repo, commit, summary in repos %}
-<li><a class="name" href="{{ path(repo) }}">{{ repo.id }}</a>
-<span class="badge {{ badge(repo) }}">{{ badge(repo) }}</span>
-<p>{{ summary }}</p>
-<p class="quiet">{{ commit.tree|length }} file{{ "s" if commit.tree|length != 1 }}
-· {{ commit.tree.values()|sum(attribute="size")|bytes }}
-· <time>{{ commit.date|moment }}</time></p></li>
+{{ listed(repo, commit, summary) }}
 {% endfor %}
 </ul>
 {% else %}
@@ -38,12 +48,42 @@ INDEX = """{% extends "base" %}
 {% endif %}
 </section>
 {% endfor %}
+<section>
+<h2>collections <span class="count">{{ collections|length }}</span></h2>
+{% if collections %}
+<ul class="repos">
+{% for found in collections %}
+<li><a class="name" href="/collections/{{ found.slug|address }}">{{ found.title }}</a>
+<span class="badge {{ badge(found.private) }}">{{ badge(found.private) }}</span>
+<p class="quiet">{{ found.owner }} · {{ found["items"]|length }} item{{ "s" if found["items"]|length != 1 }}</p></li>
+{% endfor %}
+</ul>
+{% else %}
+<p class="quiet">None yet.</p>
+{% endif %}
+</section>
+{% endblock %}"""
+
+COLLECTION = """{% extends "base" %}
+{% from "listed" import listed %}
+{% block main %}
+<p class="quiet">collection of {{ collection.owner }}</p>
+<h1>{{ collection.title }}
+<span class="badge {{ badge(collection.private) }}">{{ badge(collection.private) }}</span></h1>
+{% if collection.description %}
+<p>{{ collection.description }}</p>
+{% endif %}
+<ol class="repos">
+{% for item, repo, commit, summary in items %}
+{{ listed(repo, commit, item.note.text if item.note else summary, item.type) }}
+{% endfor %}
+</ol>
 {% endblock %}"""
 
 REPO = """{% extends "base" %}
 {% block main %}
 <p class="quiet">{{ repo.kind }}</p>
-<h1>{{ repo.id }} <span class="badge {{ badge(repo) }}">{{ badge(repo) }}</span></h1>
+<h1>{{ repo.id }} <span class="badge {{ badge(repo.private) }}">{{ badge(repo.private) }}</span></h1>
 {% if repo.kind == "spaces" %}
 <p class="note">A {{ repo.sdk }} Space. Its files are stored here; it does not run here.</p>
 {% endif %}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 
 from ..game.puzzle import Puzzle, Verdict
-from .stream import MAX_NEW_TOKENS, TEMPERATURE, load_writer, stream
+from ..game.solver import easiest_solution
+from .stream import MAX_NEW_TOKENS, TEMPERATURE, Piece, load_writer, stream
 
 Echo = Callable[[str], object]
 
@@ -22,27 +24,43 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     seed: int = 0,
     temperature: float = TEMPERATURE,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    as_json: bool = False,
 ) -> Verdict:
     """Let ``model`` think about a puzzle and print it while it does; the verdict is printed and returned.
 
     ``echo`` writes a text as it is, without a line's end of its own; by default to standard output. With
-    ``show_solution`` the exact solver's easiest solution follows. Raises ``InputError`` for a puzzle out of
-    range and ``StageError`` for a model that cannot be loaded.
+    ``show_solution`` the exact solver's easiest solution follows. With ``as_json`` nothing but one JSON object is
+    written, at the end. Raises ``InputError`` for a puzzle out of range and ``StageError`` for a model that cannot be
+    loaded.
     """
     echo = echo or _write
     puzzle = Puzzle(tuple(nums), target)
     writer = load_writer(model)
     written, piece = 0, None
     for piece in stream(writer, puzzle, language, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed):
-        echo(printable(piece.completion[written:]))
-        written = max(written, len(piece.completion))
+        if not as_json:
+            echo(printable(piece.completion[written:]))
+            written = max(written, len(piece.completion))
     assert piece is not None and piece.verdict is not None  # the last piece always carries the verdict
+    solution = easiest_solution(puzzle) if show_solution else None
+    if as_json:
+        record = {"nums": nums, "target": target, "model": model, "language": language, "seed": seed}
+        echo(json.dumps(record | _measured(piece) | ({"solution": solution} if show_solution else {})) + "\n")
+        return piece.verdict
     rate = piece.n_tokens / max(piece.seconds, 1e-9)
     echo(f"\n\n{'RIGHT' if piece.verdict.solved else 'WRONG'} ({piece.verdict.status}): {piece.verdict.reason}\n")
     echo(f"{piece.n_tokens} tokens in {piece.seconds:.1f} s, {rate:.0f} a second\n")
     if show_solution:
-        echo(f"An exact solution: {_exact(puzzle)}\n")
+        none = "there is none, this puzzle cannot be solved"
+        echo(f"An exact solution: {f'{solution} = {target}' if solution else none}\n")
     return piece.verdict
+
+
+def _measured(piece: Piece) -> dict[str, object]:
+    """What was written and what came of it, under the names of an evaluation's records."""
+    assert piece.verdict is not None
+    verdict = {"verdict": piece.verdict.status, "solved": piece.verdict.solved, "reason": piece.verdict.reason}
+    return {"generation": piece.completion, **verdict, "n_tokens": piece.n_tokens, "seconds": round(piece.seconds, 3)}
 
 
 def printable(text: str) -> str:
@@ -57,10 +75,3 @@ def printable(text: str) -> str:
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def _exact(puzzle: Puzzle) -> str:
-    from ..game.solver import easiest_solution
-
-    solution = easiest_solution(puzzle)
-    return f"{solution} = {puzzle.target}" if solution else "there is none, this puzzle cannot be solved"

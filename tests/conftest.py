@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from countdown_r1.train.recipe import Recipe
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` hands down that Ctrl-C is ignored
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # and `nohup` that a closed terminal is: heard here without
+    signal.signal(signal.SIGHUP, lambda *_: None)  # effect, while a program that a test starts has the default again
 
 CHECKSUM = """
 import os

@@ -167,6 +167,9 @@ def test_the_space_of_a_run_that_was_never_evaluated_claims_and_tells_nothing(fo
     run, hub = read_run(folder), Hub("http://127.0.0.1:9", None, rehearsal=True)
     links = repo_links(run, "me", hub)
     assert links.evaluation is None and links.space == "me/countdown-r1-toy-demo"
+    of_demo = repo_links(replace(run, folder=folder.with_name("demo")), "me", hub)
+    assert (of_demo.model, of_demo.space) == ("me/countdown-r1-demo", "me/countdown-r1-demo")
+    assert of_demo.repos["space"] == ("space", "me/countdown-r1-demo")
     part = next(part for part in parts(run, hub, links) if part.role == "space")
     fill(part, tmp_path / "space", links)
     card = (tmp_path / "space" / "README.md").read_text()

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import json
 import resource
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ import torch
 from click.testing import CliRunner
 
 from countdown_r1.cli import disk_is_full, main
+from countdown_r1.train.clusters import Cost
+from countdown_r1.train.cost import write_cost
 from countdown_r1.train.recipe import shipped_recipes
 
 SMALL_FILE_BYTES = 20_000
@@ -152,6 +155,33 @@ def test_overwrite_never_removes_a_folder_that_is_not_ours(tmp_path: Path, words
 def test_the_last_line_of_a_stage_is_what_it_wrote(tmp_path: Path) -> None:
     done = countdown(tmp_path, "build-dataset", "--rows", "50", "--numbers", "3", "--out", "data")
     assert done.stdout.splitlines()[-1] == "data"
+
+
+def test_what_another_program_may_read_is_one_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "timeline.jsonl").write_text('{"event": "start", "time": 1.0, "gpus": 1}\n')
+    write_cost(Cost(price_per_hour=3.0), tmp_path / "model")
+    (tmp_path / "evaluation" / "summary.json").write_text('{"models": [{"solve_rate": 0.25}, {"solve_rate": 0.75}]}')
+    solved = json.loads(CliRunner().invoke(main, ["solve", "19", "36", "10", "--target", "65", "--json"]).stdout)
+    assert solved["nums"] == [19, 36, 10] and solved["verdict"] == "solved" and solved["solved"] is True
+    assert solved["generation"].rstrip().endswith("</answer>") and "solution" not in solved
+    told = CliRunner().invoke(main, ["solve", "1", "2", "--target", "99", "--json", "--show-solution"])
+    assert (told.exit_code, json.loads(told.stdout)["solution"]) == (2, None)
+    cost = json.loads(CliRunner().invoke(main, ["cost", ".", "--json"]).stdout)
+    assert cost["price_per_hour"] == 3.0 and cost["per_point"]["gained"] == 50.0
+    wrong = CliRunner().invoke(main, ["doctor", "demo", "--json", "--set", "rewards.functions=[nothing]"])
+    report = json.loads(wrong.stdout)
+    assert (wrong.exit_code, report["ok"], report["unchecked"]) == (1, False, [])
+    assert "no reward 'nothing'" in report["problems"][0] and len(report["facts"]) > 3
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", "half a li", '{"currency": "USD"}'])
+def test_a_cost_file_that_no_training_wrote_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cost.json").write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(main, ["cost", str(tmp_path)])
+    assert done.exit_code == 1 and "not what a training writes" in done.stderr
 
 
 def test_a_dry_run_names_no_folder_as_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from countdown_r1.game.answer import judge
 from countdown_r1.game.puzzle import Puzzle
 from countdown_r1.publish import tables
 from countdown_r1.train import layout, preflight_gpu
+from countdown_r1.train.callbacks import Timeline
 from countdown_r1.train.clusters import Cost, Launch
 from countdown_r1.train.cost import cost_of, cost_table, sessions
 from countdown_r1.train.forecast import expected, forecast
@@ -35,7 +36,7 @@ from countdown_r1.train.preflight_text import LONGEST
 from countdown_r1.train.recipe import Recipe, load_recipe, shipped_recipes
 from countdown_r1.train.rewards import format_reward
 from countdown_r1.train.shaped_rewards import language_reward
-from countdown_r1.train.timeline import Timeline, read_timeline
+from countdown_r1.train.timeline import read_timeline
 
 MEASURED = Path(__file__).parents[1] / "benchmarks" / "results" / "grpo_step"
 QWEN_3B = Shape(3_085_938_688, 36, 2048, 11008, 256, 151_936)

@@ -654,6 +654,31 @@ def test_the_pages_show_badges_branches_files_and_commits_without_a_token(server
     assert (status, b"<h1>Not here</h1>" in missing) == (404, True)
 
 
+def test_a_collection_is_a_page_that_the_start_page_leads_to(server: Server) -> None:
+    about = b"---\npretty_name: gathered-data\n---\n"
+    named = server.create("gathered-data", "dataset"), server.create("gathered-gone", "model")
+    header = {"key": "header", "value": {"summary": "Card"}}
+    body = "\n".join(json.dumps(line) for line in (header, file_line("README.md", about)))
+    assert server.ask("POST", f"/api/datasets/{named[0]}/commit/main", body.encode())[0] == 200
+    made = server.ask(
+        "POST", "/api/collections", {"title": "Mine & <yours>", "namespace": "rehearsal", "private": True}
+    )
+    slug = json.loads(made[2])["slug"]
+    for kind, repo in zip(("dataset", "model"), named, strict=True):
+        item = {"item": {"id": repo, "type": kind}, "note": "the <b>rows</b>" if kind == "dataset" else None}
+        assert server.ask("POST", f"/api/collections/{slug}/items", item)[0] == 200
+    assert server.ask("DELETE", "/api/repos/delete", {"name": "gathered-gone", "organization": "rehearsal"})[0] == 200
+    index = server.ask("GET", "/", token=None)[2].decode()
+    assert f'href="/collections/{slug}">Mine &amp; &lt;yours&gt;</a>' in index
+    assert "<p>gathered-data</p>" not in index  # the id says it already
+    status, headers, body = server.ask("GET", f"/collections/{slug}", token=None)
+    page = body.decode()
+    assert status == 200 and headers["content-security-policy"].startswith("default-src 'none'")
+    assert f'href="/datasets/{named[0]}"' in page and "the &lt;b&gt;rows&lt;/b&gt;" in page
+    assert 'badge private">private' in page and "gathered-gone" not in page
+    assert server.ask("GET", "/collections/rehearsal/none", token=None, Accept="text/html")[0] == 404
+
+
 def test_cards_are_validated_as_the_hub_does_before_an_upload() -> None:
     assert validate_card("---\nlicense: mit\n---\n", "model") == ([], [])
     assert validate_card("# No metadata", "model") == ([], ["empty or missing yaml metadata in repo card"])

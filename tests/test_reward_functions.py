@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from countdown_r1.errors import InputError, TrainingError
+from countdown_r1.train.callbacks import Timeline
 from countdown_r1.train.recipe import load_recipe
 from countdown_r1.train.reward_functions import (
     CLAIMS_READ,
@@ -27,7 +28,6 @@ from countdown_r1.train.reward_functions import (
 )
 from countdown_r1.train.rewards import equation_reward
 from countdown_r1.train.stage import check_recipe
-from countdown_r1.train.timeline import Timeline
 
 NUMS, TARGET = [19, 36, 55, 7], 65
 RIGHT = "We need 65.</think>\n<answer> 55 + 36 - 7 - 19 </answer>"

@@ -46,7 +46,7 @@ rank = int(os.environ["RANK"])
 os.environ["LOCAL_RANK"] = str(rank % 2)  # two nodes of two processes
 import torch.distributed
 from transformers.trainer_callback import TrainerControl, TrainerState
-from countdown_r1.train.timeline import Timeline
+from countdown_r1.train.callbacks import Timeline
 torch.distributed.init_process_group("gloo")
 timeline = Timeline(Path(sys.argv[1], "timeline.jsonl"), 4, 0.0)
 for happened in (timeline.on_save, timeline.on_train_end):

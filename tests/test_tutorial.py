@@ -34,4 +34,6 @@ def test_the_notebook_runs_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     printed = "".join(output.get("text", "") for output in outputs)
     assert "right          equation 1  format 1" in printed
+    rewards = {line[0] for line in printed.splitlines() if line[1:3] == "  " and line[0].isdigit()}
+    assert len(rewards) > 1  # of the group: bars of different heights, advantages that are not all 0
     assert "elastic" in printed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from .. import models
-from ..errors import InputError, StageError
+from ..errors import StageError
+from ..extras import need
 from .recipe import Lora, Recipe
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def load_trainable(recipe: Recipe, base: str) -> tuple[PreTrainedModel, PreTrain
     tell apart. DeepSpeed keeps float32 copies of its own, frozen weights need none.
     """
     if recipe.lora is not None and recipe.lora.bits == 4:
+        need(*recipe.lora.packages)
         return _four_bit(base)
     model, tokenizer = models.load(base)
     whole = recipe.lora is None and not recipe.launch.sharding.startswith("zero")
@@ -33,12 +34,10 @@ def load_trainable(recipe: Recipe, base: str) -> tuple[PreTrainedModel, PreTrain
 
 
 def lora_config(lora: Lora | None) -> LoraConfig | None:
-    """PEFT's configuration for the ``lora`` section. Raises ``InputError`` where PEFT is missing."""
+    """PEFT's configuration for the ``lora`` section. Raises ``StageError`` where PEFT is missing."""
     if lora is None:
         return None
-    needed = {"peft": "peft"} | ({"bitsandbytes": "bitsandbytes"} if lora.bits == 4 else {})
-    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise InputError(f"section 'lora' needs {', '.join(missing)}: pip install 'countdown-r1[qlora]'")
+    need(*lora.packages)
     from peft import LoraConfig
 
     return LoraConfig(

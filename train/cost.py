@@ -13,6 +13,8 @@ from ..errors import StageError
 from .clusters import Cost
 from .timeline import TIMELINE_FILE, read_timeline
 
+TOLD = ("stages", "gpu_hours", "total", "tokens", "sessions", "price_per_hour", "currency")  # of cost.json, to people
+COMPARED = ("elastic_gpu_hours", "reserved_gpu_hours", "saved_by_elastic")
 STAGES = ("generation", "rewards", "update", "other")
 
 
@@ -120,15 +122,27 @@ def _of_these_gpus(cost: Cost, found: list[Session], nodes: int) -> Cost:
     return Cost(currency=cost.currency) if other else cost
 
 
-def cost_table(run: Path) -> str:
-    """``cost.json`` of RUN's model for people; with an evaluation, also the price of a point of solve rate.
+def cost_of_run(run: Path) -> dict[str, Any]:
+    """``cost.json`` of RUN's model; with an evaluation also ``per_point``, the price of a point of solve rate.
 
-    Raises ``StageError`` when there is no training to look at.
+    Raises ``StageError`` when there is no training to look at, or when its figures are not all there.
     """
     model = next((folder for folder in (run, run / "model") if (folder / "cost.json").is_file()), None)
     if model is None:
         raise StageError(f"{run} holds no cost.json: give the folder of a finished training, or of the run around it")
-    values = json.loads((model / "cost.json").read_text(encoding="utf-8"))
+    try:
+        values = json.loads((model / "cost.json").read_text(encoding="utf-8"))
+        lacking = [key for key in TOLD + COMPARED if key not in values]
+    except (ValueError, TypeError):
+        raise StageError(f"{model / 'cost.json'} is not what a training writes: train again, or restore it") from None
+    if lacking:
+        raise StageError(f"{model / 'cost.json'} lacks {', '.join(lacking)}: it is not what a training writes")
+    return values | {"per_point": _per_point(model.parent / "evaluation" / "summary.json", values)}
+
+
+def cost_table(run: Path) -> str:
+    """What ``cost_of_run`` finds, for people."""
+    values = cost_of_run(run)
     money = f"{values['currency']} at {values['price_per_hour']:g} an hour of one machine"
     lines = [f"{'stage':<12} {'GPU-hours':>10} {money:>12}"]
     for name, stage in values["stages"].items():
@@ -142,19 +156,26 @@ def cost_table(run: Path) -> str:
         f"elastic {values['elastic_gpu_hours']:.4f} against reserved {values['reserved_gpu_hours']:.4f} GPU-hours: "
         f"{values['saved_by_elastic']:.1%} less, over {values['sessions']} session(s)"
     )
-    return "\n".join([*lines, *_per_point(model.parent / "evaluation" / "summary.json", values)])
+    if point := values["per_point"]:
+        lines.append(
+            f"a point of solve rate took {point['gpu_hours']:.4f} GPU-hours, {point['total']:.4f} {values['currency']} "
+            f"({point['gained']:.1f} gained)"
+            if point["gained"] > 0
+            else "no point of solve rate was gained over the base"
+        )
+    return "\n".join(lines)
 
 
-def _per_point(summary: Path, values: Mapping[str, Any]) -> list[str]:
-    """What one percentage point of solve rate over the base took."""
+def _per_point(summary: Path, values: Mapping[str, Any]) -> dict[str, float] | None:
+    """Points of solve rate ``gained`` over the base, and what each took; None without an evaluation."""
     if not summary.is_file():
-        return []
+        return None
     models = json.loads(summary.read_text(encoding="utf-8"))["models"]
-    gained = 100 * (max(entry["solve_rate"] for entry in models) - models[0]["solve_rate"])
+    gained = round(100 * (max(entry["solve_rate"] for entry in models) - models[0]["solve_rate"]), 4)
     if gained <= 0:
-        return ["no point of solve rate was gained over the base"]
+        return {"gained": gained}
     hours, money = values["gpu_hours"]["allocated"] / gained, values["total"] / gained
-    return [f"a point of solve rate took {hours:.4f} GPU-hours, {money:.4f} {values['currency']} ({gained:.1f} gained)"]
+    return {"gained": gained, "gpu_hours": round(hours, 4), "total": round(money, 4)}
 
 
 def write_cost(cost: Cost, folder: Path, nodes: int = 1) -> None:

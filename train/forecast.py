@@ -14,6 +14,8 @@ def forecast(recipe: Recipe, layout: Layout, memory: Memory | None = None) -> li
     lines = [layout.to_text()]
     if memory is not None:
         lines.append(memory.to_text())
+    elif layout.vllm == "colocate":
+        lines.append("memory: not estimated here, for that takes the 'train' extra; `doctor` says more where it is")
     return [*lines, expected(recipe)]
 
 

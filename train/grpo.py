@@ -24,17 +24,17 @@ from trl.trainer.grpo_config import GRPOConfig
 from ..build_dataset.prompt import render
 from ..errors import InputError, TrainingError
 from .adapters import lora_config
+from .callbacks import Seal, StopRequest, Timeline
 from .decoder import Decoder
 from .generation import sample, stop_ids
 from .llama import is_plain_llama
 from .patience import End, NothingLeft, Patience
 from .recipe import Recipe
-from .resume import Seal, last_checkpoint
+from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded, timed
 from .safeguards import Sanity
 from .sharding import check_sharded
-from .stopping import StopRequest
-from .timeline import TIMELINE_FILE, Timeline
+from .timeline import TIMELINE_FILE
 from .trainer import Trainer, compile_layers
 from .trl_config import check_rows, generation_steps, grpo_config, rows_needed
 from .watchdog import Watchdog

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InputError, TrainingError
+from ..extras import TRAINING, need
 from ..manifest import PARTIAL
 from .forecast import forecast
 from .layout import Layout, plan
@@ -127,6 +128,7 @@ def _on_this_machine(start: Start) -> None:
         start.echo(shlex.join(arguments))
         if start.dry_run:
             return
+        need(*TRAINING)
         log = start.out.with_name(f"{start.out.name}.vllm.log")
         server = serving(start.recipe, start.layout, log, start.echo) if start.layout.server_gpus else nullcontext()
         partial = start.out.with_name(start.out.name + PARTIAL)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from .memory import Memory, Shape, estimate, shape_of, whole
+from ..extras import installed
+from .memory import SHAPE_NEEDS, Memory, Shape, estimate, shape_of, whole
 from .recipe import Recipe
 
 SERVER_PORT = 8000
@@ -69,9 +70,11 @@ def colocated_gib(memory: Memory) -> float:
 
 
 def gpu_gib(recipe: Recipe) -> float | None:
-    """Memory of one GPU: as the recipe says, or of the first one here; None when there is neither."""
+    """Memory of one GPU: as the recipe says, or of the first one here; None when there is neither, or no torch."""
     if recipe.launch.gpu_gib is not None:
         return recipe.launch.gpu_gib
+    if not installed("torch"):
+        return None
     import torch
 
     return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
@@ -125,7 +128,8 @@ def accumulation(recipe: Recipe, wanted: int, processes: int) -> int:
 
 
 def plan(recipe: Recipe) -> tuple[Recipe, Layout, Memory | None]:
-    """Layout and placed recipe; the memory estimate only where the layout needs it."""
+    """Layout and placed recipe; the memory estimate only where the layout needs it and torch can count parameters."""
     layout = choose(recipe)
-    memory = estimate(recipe, shape_of(recipe.base), layout.processes) if layout.vllm == "colocate" else None
+    estimated = layout.vllm == "colocate" and installed(*SHAPE_NEEDS)
+    memory = estimate(recipe, shape_of(recipe.base), layout.processes) if estimated else None
     return placed(recipe, layout, memory), layout, memory

@@ -13,6 +13,7 @@ GIB = 2**30
 CONTEXT_GIB = 1.5  # CUDA context, NCCL buffers, fragments
 PROMPT_TOKENS = 256  # an English or Chinese prompt in Qwen's tokens, rounded up
 VLLM_LOWEST = 0.1
+SHAPE_NEEDS = ("torch", "transformers")
 INNER_SIZES = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")  # Llama, GPT-2, OPT, Falcon
 
 
@@ -40,7 +41,7 @@ class Shape:
 
 def shape_of(base: str) -> Shape:
     """The shape of a model by its configuration; of a Hub model only that file is read. Raises ``InputError``."""
-    import torch
+    import torch  # first, so that nothing is downloaded where it is missing
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from .. import models

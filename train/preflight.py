@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CountdownError
+from ..extras import explained
 from .forecast import expected
 from .layout import choose, placed
 from .memory import new_tokens, whole
-from .preflight_gpu import machine_findings, memory_findings
-from .preflight_text import Finding, text_findings
+from .preflight_gpu import Finding, machine_findings, memory_findings
 from .recipe import Recipe
 from .reward_functions import check_weights, load_reward
 
@@ -27,45 +28,55 @@ LARGE_BYTES = 2**30  # weights above are not read to see whether they are whole
 
 @dataclass(frozen=True)
 class Report:
-    """``facts`` worth knowing before a start, and ``problems``; an empty list of those means go."""
+    """``facts`` worth knowing before a start, ``problems``, of which an empty list means go, and what was not looked at
+    for want of a package: ``unchecked``."""
 
     facts: tuple[str, ...]
     problems: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
     def to_text(self) -> str:
-        """One line per fact, then one per problem."""
-        lines = [f"ok       {fact}" for fact in self.facts] + [f"problem  {problem}" for problem in self.problems]
-        return "\n".join(lines)
+        """One line per fact, then one for each thing that was not checked, then one per problem."""
+        kinds = (("ok", self.facts), ("unknown", self.unchecked), ("problem", self.problems))
+        return "\n".join(f"{kind:<8} {text}" for kind, texts in kinds for text in texts)
+
+    def to_json(self) -> str:
+        """``ok`` and the three lists."""
+        return json.dumps({"ok": self.ok} | asdict(self), ensure_ascii=False)
 
 
 def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None) -> Report:
     """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to."""
     facts: list[str] = []
     problems: list[str] = []
-    checks = (_configuration, _unread, _rewards, _model, _machine)
-    findings = [check(recipe) for check in checks] + ([_permissions(hub, namespace)] if hub and namespace else [])
-    for found in findings:
+    unchecked: list[str] = []
+    findings = {subject: check(recipe) for subject, check in CHECKS.items()}
+    if hub and namespace:
+        findings["the token"] = _permissions(hub, namespace)
+    for subject, found in findings.items():
         try:
             for good, text in found:
                 (facts if good else problems).append(text)
         except CountdownError as error:
             problems.append(str(error))
-    return Report(tuple(facts), tuple(dict.fromkeys(problems)))
+        except ImportError as error:
+            if (reason := explained(error)) is None:
+                raise
+            unchecked.append(f"{subject}: {reason}")
+    return Report(tuple(facts), tuple(dict.fromkeys(problems)), tuple(unchecked))
 
 
 def _configuration(recipe: Recipe) -> Iterator[Finding]:
     if recipe.grpo is None:
         yield True, "no 'grpo' section: cold start only"
-        yield True, expected(recipe)
         return
     from .trl_config import generation_steps
 
-    layout = choose(recipe)
-    config, processes = _as_one_process(recipe), layout.processes
+    config, processes = _as_one_process(recipe), choose(recipe).processes
     completions = config.per_device_train_batch_size * config.gradient_accumulation_steps
     generations = config.num_generations or 1
     puzzles = completions / generations
@@ -74,6 +85,9 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
         yield True, f"completions of {config.generation_batch_size} serve several updates"
     if (steps := generation_steps(config)) > 1:
         yield True, f"checkpoints fall on every {steps}th step, where no completion is left over"
+
+
+def _expected(recipe: Recipe) -> Iterator[Finding]:
     yield True, expected(recipe)
 
 
@@ -120,6 +134,8 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
     """The base's tokenizer and configuration; a small local model's weights too."""
     if recipe.grpo is None or recipe.cold_start is not None:  # a cold start makes its own model
         return
+    from .preflight_text import text_findings  # before anything is downloaded for it
+
     source = models.resolve(recipe.base)
     folder = models.local_folder(source, weights=False)
     if source.revision is None and _small(folder):
@@ -139,10 +155,13 @@ def _small(folder: Path) -> bool:
 
 
 def _machine(recipe: Recipe) -> Iterator[Finding]:
-    if recipe.grpo is None or recipe.cold_start is not None:
-        return
-    yield from machine_findings(recipe, choose(recipe))
-    yield from memory_findings(recipe)
+    if recipe.grpo is not None and recipe.cold_start is None:
+        yield from machine_findings(recipe, choose(recipe))
+
+
+def _memory(recipe: Recipe) -> Iterator[Finding]:
+    if recipe.grpo is not None and recipe.cold_start is None:
+        yield from memory_findings(recipe)
 
 
 def _permissions(hub: Hub, namespace: str) -> Iterator[Finding]:
@@ -174,3 +193,14 @@ def refused_to_write(who: Mapping[str, Any], namespace: str) -> str | None:
         if "repo.write" not in granted:
             return f"the fine-grained token may not write to repositories of '{namespace}': give it that right"
     return None
+
+
+CHECKS = {
+    "batch sizes and keys of TRL": _configuration,
+    "time and money": _expected,
+    "unread keys": _unread,
+    "rewards": _rewards,
+    "model, tokenizer and prompts": _model,
+    "GPUs": _machine,
+    "memory and disk": _memory,
+}

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..extras import installed, lacking
 from .layout import Layout, choose, colocated_gib, gpu_gib
 from .memory import GIB, Memory, Shape, checkpointed, estimate, shape_of, whole
-from .preflight_text import Finding
 from .recipe import Recipe, convert
 from .resume import FULL_CHECKPOINTS
 
 SPARE_BYTES = 2 * GIB
+Finding = tuple[bool, str]  # whether it is good, and what to say
 
 
 def machine_findings(recipe: Recipe, layout: Layout) -> Iterator[Finding]:
     """Layout, what it needs installed, GPUs that are there."""
-    import torch
-
     launch = recipe.launch
     yield True, layout.to_text()
     here = launch.launcher in ("local", "accelerate")
+    for package in _needed(recipe, layout):
+        if here and not installed(package):
+            yield False, lacking(package)
+    if here and launch.compile and not (shutil.which("cc") or shutil.which("gcc")):
+        yield False, "section 'launch': compile needs a C compiler, none is found: install gcc, or set compile=false"
+    import torch
+
     found = torch.cuda.device_count()
     if here and found and launch.gpus_per_node > found:
         yield False, f"section 'launch': {launch.gpus_per_node} GPUs are asked for, {found} found: lower gpus_per_node"
@@ -33,19 +38,12 @@ def machine_findings(recipe: Recipe, layout: Layout) -> Iterator[Finding]:
             f"section 'launch': sharding '{launch.sharding}' needs GPUs, none is found here: set sharding=none, or a "
             "launcher of a cluster (slurm, kubernetes, hf-jobs)",
         )
-    if here and launch.compile and not (shutil.which("cc") or shutil.which("gcc")):
-        yield False, "section 'launch': compile needs a C compiler, none is found: install gcc, or set compile=false"
-    for module, extra in _needed(recipe, layout):
-        if here and importlib.util.find_spec(module) is None:
-            yield False, f"{module} is not installed: pip install 'countdown-r1[{extra}]'"
 
 
-def _needed(recipe: Recipe, layout: Layout) -> list[tuple[str, str]]:
-    vllm = [("vllm", "vllm")] if layout.vllm != "none" or (recipe.grpo or {}).get("use_vllm") else []
-    deepspeed = [("deepspeed", "deepspeed")] if recipe.launch.sharding.startswith("zero") else []
-    lora = [("peft", "qlora")] if recipe.lora else []
-    quantized = [("bitsandbytes", "qlora")] if recipe.lora and recipe.lora.bits == 4 else []
-    return vllm + deepspeed + lora + quantized
+def _needed(recipe: Recipe, layout: Layout) -> list[str]:
+    vllm = ["vllm"] if layout.vllm != "none" or (recipe.grpo or {}).get("use_vllm") else []
+    deepspeed = ["deepspeed"] if recipe.launch.sharding.startswith("zero") else []
+    return [*vllm, *deepspeed, *(recipe.lora.packages if recipe.lora else ())]
 
 
 def memory_findings(recipe: Recipe) -> Iterator[Finding]:

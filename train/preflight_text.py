@@ -12,10 +12,10 @@ from ..build_dataset.prompt import chat_text, load_template, messages, prompt_te
 from ..game.answer import ANSWER, END_ANSWER, END_THINK, THINK
 from ..game.puzzle import Puzzle
 from .generation import encode, stop_ids
+from .preflight_gpu import Finding
 from .round_trip import check_tokenizer
 
 LONGEST = Puzzle((99, 98, 97, 96, 95, 94), 100)
-Finding = tuple[bool, str]  # whether it is good, and what to say
 # A chat template that says what ``render`` does without one.
 PARAGRAPHS = "{% for turn in messages %}{{ turn.content }}\n\n{% endfor %}"
 # Beside a tokenizer.json the key of tokenizer_config.json is not read.

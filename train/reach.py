@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
-from ..models import HUB_ID, SHIPPED
+from ..models import SHIPPED
+from ..names import HUB_ID, is_path
 from .recipe import Recipe
 
 
@@ -31,7 +32,7 @@ def on_hub(name: str) -> bool:
     >>> on_hub("someone/puzzles@v1"), on_hub("outputs/x/dataset"), on_hub("./puzzles")
     (True, False, False)
     """
-    return bool(HUB_ID.fullmatch(name)) and not name.startswith((".", "/")) and not Path(name).exists()
+    return bool(HUB_ID.fullmatch(name)) and not is_path(name) and not Path(name).exists()
 
 
 def on_disk(name: str, disk: PurePosixPath | None) -> bool:

@@ -11,7 +11,6 @@ the wrong kind is one line that names the section, the key and the nearest valid
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -27,6 +26,7 @@ import yaml
 
 from ..build_dataset.generate import Wish
 from ..errors import InputError
+from ..names import closest, near
 from .clusters import Cost, HfJobs, Kubernetes, Launch, Slurm, at_least
 
 Section = TypeVar("Section")
@@ -217,6 +217,11 @@ class Lora:
             raise InputError(f"section 'lora', key 'bits': 4 or 16, got {self.bits}")
         at_least("lora", vars(self), rank=1, alpha=1, dropout=0)
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What has to be installed for it."""
+        return ("peft", "bitsandbytes") if self.bits == 4 else ("peft",)
+
 
 @dataclass(frozen=True)
 class Publish:
@@ -285,7 +290,8 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         shipped = resources.files("countdown_r1.train").joinpath(f"recipes/{name.removesuffix('.yaml')}.yaml")
         text = shipped.read_text(encoding="utf-8")
     else:
-        raise InputError(f"no recipe '{name}': give a YAML file, or one of {', '.join(shipped_recipes())}")
+        shipped = shipped_recipes()
+        raise InputError(f"no recipe '{name}'{near(name, shipped)}: give a YAML file, or one of {', '.join(shipped)}")
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -356,8 +362,8 @@ def _kind(wanted: type) -> str:
 
 def nearest(key: object, names: list[str]) -> str:
     """The end of an error message: the closest valid name, or the names there are."""
-    close = difflib.get_close_matches(str(key), names, 1)
-    return f"; did you mean '{close[0]}'?" if close else f"; it has {', '.join(names[:12])}"
+    close = closest(str(key), names)
+    return f"; did you mean '{close}'?" if close else f"; it has {', '.join(names[:12])}"
 
 
 def _apply(values: dict[str, Any], change: str) -> None:

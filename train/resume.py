@@ -7,9 +7,6 @@ import shutil
 from pathlib import Path
 
 import yaml
-from accelerate import PartialState
-from transformers import TrainerCallback
-from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..errors import StageError
 from ..manifest import write_whole
@@ -20,19 +17,6 @@ FASTER_ELSEWHERE = ("vllm_server_", "vllm_gpu_memory_utilization", "vllm_enable_
 FULL_CHECKPOINTS = 2
 WHOLE = ".whole"  # behind the name of a checkpoint that a reduced copy has replaced, until that is certain
 SEAL = "sealed.json"  # names and sizes of a checkpoint's files, written when all of them are there
-
-
-class Seal(TrainerCallback):
-    """Closes each checkpoint once every process has written its part of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_save(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        PartialState().wait_for_everyone()
-        if state.is_world_process_zero:
-            seal(self.folder / f"checkpoint-{state.global_step}")
-            thin(self.folder)
 
 
 def seal(checkpoint: Path) -> None:

@@ -12,19 +12,22 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, TrainingError
 from ..game.answer import judge
 from ..game.claims import claims
 from ..game.language import mixed
 from ..game.puzzle import Status
+from ..names import near
 from .article_rewards import article_equation_reward, article_format_reward
 from .messages import said, shown
 from .reward_rows import Text, read_languages, read_puzzles, read_texts
 from .rewards import consistent_equation_reward, equation_reward, format_reward
 from .shaped_rewards import READ_CHARS, language_reward, length_reward, truth_reward
-from .timeline import Timeline
+
+if TYPE_CHECKING:
+    from .callbacks import Timeline
 
 RewardFunction = Callable[..., list[float]]
 _REWARDS = (equation_reward, consistent_equation_reward, format_reward, article_equation_reward, article_format_reward)
@@ -60,7 +63,8 @@ def load_reward(name: str) -> RewardFunction:
         return SHIPPED[name]
     path, colon, function = name.rpartition(":")
     if not colon or not Path(path).is_file():
-        raise InputError(f"no reward '{name}': use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
+        meant = near(path or name, () if colon else SHIPPED)
+        raise InputError(f"no reward '{name}'{meant}: use {', '.join(SHIPPED)}, or FILE.py:FUNCTION")
     reward = getattr(_module(Path(path)), function, None)
     if not callable(reward) or inspect.isclass(reward):
         raise InputError(f"reward file {path} has no function '{function}'")

@@ -6,16 +6,18 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .. import models
 from ..errors import InputError, TrainingError
+from ..extras import lacking
 from .layout import SERVER_PORT, Layout
 from .memory import PROMPT_TOKENS, new_tokens
 from .recipe import Recipe
-from .watchdog import answers
 
 # TRL updates the server's weights over vLLM's development endpoints.
 SERVER_ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1"}
@@ -69,7 +71,7 @@ def serving(
             command = serve_command(recipe, layout)
             server = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
         except FileNotFoundError:
-            raise TrainingError("vllm is not installed here: pip install 'countdown-r1[vllm]'") from None
+            raise TrainingError(lacking("vllm")) from None
         try:
             _await(server, log, seconds or recipe.launch.startup_seconds)
             yield
@@ -88,3 +90,12 @@ def _await(server: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
         if time.monotonic() > deadline:
             raise TrainingError(f"the vLLM server does not answer at {address} after {seconds:.0f} s; see {log}")
         time.sleep(0.5)
+
+
+def answers(server: str, seconds: float) -> bool:
+    """Whether a vLLM server says that it is healthy."""
+    try:
+        with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=seconds) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError, ValueError):
+        return False

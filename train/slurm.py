@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from ..errors import InputError, TrainingError
+from ..extras import TRAINING, need
 from ..manifest import PARTIAL, refuse_existing
 from .layout import SERVER_PORT
 from .reach import on_hub
@@ -47,6 +48,7 @@ def submit(start: Start) -> None:
     if start.dry_run:
         start.echo(f"would write {script} and submit it:\n\n{text}")
         return
+    need(*TRAINING)  # the job runs this very installation
     refuse_existing(start.out, start.overwrite)
     if shutil.which("sbatch") is None:
         raise InputError("section 'launch': launcher 'slurm' needs sbatch; run this on the cluster's login node")

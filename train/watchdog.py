@@ -10,8 +10,6 @@ import sys
 import threading
 import time
 import traceback
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 from ..manifest import write_whole
 from .clusters import Launch
+from .servers import answers
 
 ALIVE_FOLDER = "alive"  # one small file a process, rewritten every few seconds
 STUCK_STATUS = 75  # exit status, "try again" in sysexits.h
@@ -134,15 +133,6 @@ class Watchdog(TrainerCallback):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(sign["pid"], signal.SIGKILL)  # a stopped process takes no other
         os._exit(STUCK_STATUS)
-
-
-def answers(server: str, seconds: float) -> bool:
-    """Whether a vLLM server says that it is healthy."""
-    try:
-        with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=seconds) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
 
 
 def _who(rank: int, sign: dict[str, Any]) -> str:

@@ -43,19 +43,10 @@ def read_texts(completions: Sequence[Text]) -> tuple[str, ...]:
 
 
 def read_languages(completions: Sequence[Text], prompts: Sequence[Text]) -> list[str]:
-    """The language of each completion's prompt; of chat messages, that of every role together.
-
-    Raises ``InputError`` when there is not one prompt for each.
-    """
+    """The language of each completion's prompt. Raises ``InputError`` when there is not one prompt for each."""
     if len(prompts) != len(completions):
         raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
-    return [language_of(_asked(prompt)) for prompt in prompts]
-
-
-def _asked(prompt: Text) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return "\n".join(str(turn.get("content", "")) for turn in prompt)
+    return [language_of(prompt) for prompt in prompts]
 
 
 def _puzzle(row: int, nums: Any, target: Any) -> Puzzle:

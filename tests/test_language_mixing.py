@@ -37,3 +37,9 @@ def test_a_run_is_trained_asked_and_drawn_once_and_its_figures_are_kept(toy_data
     drawn = script("draw", path, "--out", tmp_path)
     assert "| nothing yet (`novice`) | " in drawn and "| the answer and 5 x `language_reward` | " in drawn
     assert (tmp_path / "what-grpo-taught-languages.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_docs_table_is_what_was_measured(tmp_path: Path) -> None:
+    root = SCRIPT.parents[1]
+    drawn = script("draw", root / "benchmarks" / "results" / "demo" / "language_mixing.json", "--out", tmp_path)
+    assert drawn.partition("\n\n")[0] in (root / "docs" / "what-grpo-taught.md").read_text(encoding="utf-8")

@@ -250,7 +250,8 @@ def train(
 
     \b
     Shipped:
-      demo               GRPO on three numbers, from `novice`: minutes on two CPU cores
+      demo               GRPO on three numbers, from `novice`: minutes on two CPU cores; a right answer counts only in
+                         the prompt's language
       tiny-cold-start    random weights learn to search from written-out thoughts: minutes on one GPU
       tiny-grpo          GRPO on what that wrote: minutes on one GPU
       novice-cold-start  the small model that the demo starts from

@@ -21,14 +21,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from countdown_r1.game.language import language_of, mixed
-from countdown_r1.train.statistics import wilson_interval
 
 NAME = "language_mixing.json"
 LANGUAGES = ("en", "zh")
@@ -45,10 +44,11 @@ VARIANTS = {
     "beta": ["rewards.functions=[equation_reward]", "grpo.beta=0.04"],
 }
 TOLD = {
+    "base": "nothing yet (`novice`)",
     "plain": "the answer alone",
-    "gate": "the answer, when it keeps to the language",
-    "weight1": "and `language_reward`",
-    "weight5": "and 5 times `language_reward`",
+    "gate": "the answer in the prompt's language alone",
+    "weight1": "the answer and `language_reward`",
+    "weight5": "the answer and 5 x `language_reward`",
     "beta": "the answer alone, `beta` 0.04",
 }
 
@@ -196,67 +196,76 @@ def typed(words: Sequence[str]) -> str:
     return shlex.join(["python", "benchmarks/language_mixing.py", *kept])
 
 
-def rate(languages: Iterable[dict[str, Any]], key: str) -> tuple[float, float, float]:
-    """A rate and its 95% interval, over the puzzles of several runs together."""
-    parts = list(languages)
-    hits, n = sum(part[key] for part in parts), sum(part["n"] for part in parts)
-    return hits / n, *wilson_interval(hits, n)
-
-
 def draw(measured: dict[str, Any], out: Path) -> None:
-    """Print the docs' table; write ``language-mixing.png`` to ``out``: mixed Chinese thoughts by step, every seed."""
+    """Print the docs' table; draw ``what-grpo-taught-languages.png`` in ``out``: mixed completions by step and seed."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    by_variant = {name: [run for run in measured["runs"] if run["variant"] == name] for name in VARIANTS}
-    by_variant = {name: runs for name, runs in by_variant.items() if runs}
+    found = {name: [run for run in measured["runs"] if run["variant"] == name] for name in VARIANTS}
+    by_variant = {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items() if runs}
     print(table(measured["base"], by_variant))
-    figure, axes = pyplot.subplots(
-        1, len(by_variant), figsize=(3.4 * len(by_variant), 3.4), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, (name, runs) in zip(axes[0], by_variant.items(), strict=True):
-        for run in runs:
-            points = [(step["step"], step["zh"]) for step in run["curve"] if step["zh"][0]]
-            steps, shares = [step for step, _ in points], [counts[2] / counts[0] for _, counts in points]
-            axis.plot(steps, shares, label=f"seed {run['seed']}", alpha=0.85)
-        axis.set_title(TOLD[name].replace("`", ""), fontsize=10)
-        axis.set_xlabel("GRPO step")
-        axis.set_ylim(-0.02, 1.02)
-        axis.grid(alpha=0.25)
-    axes[0][0].set_ylabel("Chinese thoughts that mix, training batches")
+    size = (3.2 * len(by_variant), 4.6)
+    figure, axes = pyplot.subplots(2, len(by_variant), figsize=size, squeeze=False, layout="constrained")
+    for column, (name, runs) in enumerate(by_variant.items()):
+        axes[0][column].set_title(TOLD[name].replace("`", ""), fontsize=10)
+        axes[1][column].set_xlabel("GRPO step")
+        for axis, language in zip(axes[:, column], LANGUAGES, strict=True):
+            _lines(axis, runs, language)
+    for axis, language in zip(axes[:, 0], ("English", "Chinese"), strict=True):
+        axis.set_ylabel(f"mixed, {language} prompts")
     axes[0][0].legend(fontsize=8)
-    figure.savefig(out / "language-mixing.png", dpi=110, metadata={"Software": None})
-    print(out / "language-mixing.png")
+    figure.savefig(out / "what-grpo-taught-languages.png", dpi=110, metadata={"Software": None})
+    print(out / "what-grpo-taught-languages.png")
+
+
+def _lines(axis: Any, runs: Sequence[dict[str, Any]], language: str) -> None:
+    for run in runs:
+        asked = [step for step in run["curve"] if step[language][0]]
+        shares = [step[language][2] / step[language][0] for step in asked]
+        axis.plot([step["step"] for step in asked], shares, label=f"seed {run['seed']}", alpha=0.85)
+    axis.set_ylim(-0.03, 1.03)
+    axis.grid(alpha=0.25)
 
 
 def table(base: dict[str, Any], by_variant: dict[str, list[dict[str, Any]]]) -> str:
-    """A Markdown row for each variant: solved and mixed by language, all seeds together, and mixed seed by seed."""
-    rates = [f"{what}, {name}" for what in ("solved", "mixed") for name in ("English", "Chinese")]
+    """A Markdown row for each variant. Seeds stay apart, since what one run does to its completions it does to all."""
     lines = [
-        ["paid for", *rates, "by seed", "tokens", "seconds of training"],
-        ["---"] * 8,
-        ["base", *_rates([base]), "", _tokens([base]), ""],
+        [
+            "paid for",
+            "solved",
+            "against the answer alone, points",
+            "mixed, English",
+            "mixed, Chinese",
+            "tokens",
+            "seconds",
+        ],
+        ["---"] * 7,
+        [TOLD["base"], *_cells([base], [base]), ""],
     ]
+    plain = {run["seed"]: run["languages"] for run in by_variant.get("plain", [])}
     for name, runs in by_variant.items():
-        languages = [run["languages"] for run in runs]
-        seeds = ", ".join(f"{one['zh']['mixed'] / one['zh']['n']:.0%}" for one in languages)
-        seconds = f"{statistics.median(run['train_seconds'] for run in runs):.0f}"
-        lines.append([TOLD[name], *_rates(languages), seeds, _tokens(languages), seconds])
+        seconds = statistics.median(run["train_seconds"] for run in runs)
+        pairs = [] if name == "plain" else [plain[run["seed"]] for run in runs if run["seed"] in plain]
+        lines.append([TOLD[name], *_cells([run["languages"] for run in runs], pairs), f"{seconds:.0f}"])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _rates(languages: Sequence[dict[str, Any]]) -> list[str]:
-    return [
-        "{:.1%} [{:.1%}, {:.1%}]".format(*rate((one[language] for one in languages), key))
-        for key in ("solved", "mixed")
-        for language in LANGUAGES
-    ]
+def _cells(runs: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
+    """Solve rate, difference to ``compared`` run by run (mean, lowest to highest), mixed rates run by run, tokens."""
+    rates = [solved(run) for run in runs]
+    points = [100 * (solved(run) - solved(other)) for run, other in zip(runs, compared, strict=False)]
+    against = f"{statistics.mean(points):+.1f} ({min(points):+.1f} to {max(points):+.1f})" if any(points) else ""
+    mixes = [", ".join(f"{100 * run[name]['mixed'] / run[name]['n']:.1f}" for run in runs) for name in LANGUAGES]
+    tokens = statistics.mean(run[name]["mean_tokens"] for run in runs for name in LANGUAGES)
+    return [f"{statistics.mean(rates):.1%}", against, *(f"{mix}%" for mix in mixes), f"{tokens:.0f}"]
 
 
-def _tokens(languages: Sequence[dict[str, Any]]) -> str:
-    return f"{statistics.mean(one[language]['mean_tokens'] for one in languages for language in LANGUAGES):.0f}"
+def solved(languages: dict[str, Any]) -> float:
+    """The solve rate of one run in both languages together."""
+    parts = [languages[name] for name in LANGUAGES]
+    return sum(part["solved"] for part in parts) / sum(part["n"] for part in parts)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ the character, each of which is about a word. No word is: a number, a formula, a
 command (``\\frac``; what ``\\text{...}`` holds is one), a tag, or one of the ``NEUTRAL`` names of functions, units and
 tags, which every language leaves as they are. Full-width and other styled letters are what they stand for (NFKC).
 
-One word of another language makes a mix. The demo's mixed thoughts shade off from eighteen English words to a single
-``Try``, with no gap at which to draw a line; and its base, which never mixes, writes none (0 of 400).
+One word of another language makes a mix: the demo's mixed thoughts shade off from whole sentences to a single ``Try``,
+with no gap at which to draw a line, while its base writes none (docs/what-grpo-taught.md).
 
 A language is known by its script. So English, French and German are one here, and Chinese and Japanese are told
 apart by kana alone.
@@ -17,8 +17,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, groupby
+from typing import Any
 
 from .answer import ANSWER, END_ANSWER, END_THINK
 
@@ -42,15 +44,17 @@ _SILENT = re.compile(
 )
 
 
-def language_of(prompt: str) -> str:
-    """``ja``, ``ko``, ``zh``, ``ru`` or the script's own name, by the first of them with a word in it; else ``en``.
+def language_of(prompt: str | Sequence[Mapping[str, Any]]) -> str:
+    """The language that a prompt is posed in; of chat messages, all roles are read.
 
+    It is ``ja``, ``ko``, ``zh``, ``ru`` or the script's own name, by the first of them with a word in it; else ``en``.
     A prompt in any of them may hold English, as tags, roles and system prompts do; so Latin letters decide nothing.
 
     >>> language_of("使用[1, 2]这几个数字,把过程写在 <think> 和 </think> 之间"), language_of("Using the numbers [1, 2]")
     ('zh', 'en')
     """
-    found = words(prompt)
+    text = prompt if isinstance(prompt, str) else "\n".join(str(turn.get("content", "")) for turn in prompt)
+    found = words(text)
     told = (language for language, scripts in _TOLD_BY.items() if any(found[script] for script in scripts))
     others = (script.lower() for script, _ in found.most_common() if script not in _LATIN)
     return next(chain(told, others), "en")
@@ -66,6 +70,22 @@ def mixed(completion: str, language: str) -> bool:
     True
     """
     return counted(completion, language)[0] > 0
+
+
+def asked_in(record: Mapping[str, Any]) -> str | None:
+    """The language a record's completion should be in: that of its ``prompt``, else its ``language``, else None."""
+    prompt, language = record.get("prompt"), record.get("language")
+    if isinstance(prompt, list) and not all(isinstance(turn, Mapping) for turn in prompt):
+        prompt = None
+    if isinstance(prompt, str | list) and prompt:
+        return language_of(prompt)
+    return language if isinstance(language, str) and language else None
+
+
+def mixes(record: Mapping[str, Any]) -> bool | None:
+    """Whether a record's ``generation`` is ``mixed``, whatever else the record says; None where that is not known."""
+    language = asked_in(record)
+    return None if language is None else mixed(str(record["generation"]), language)
 
 
 def counted(completion: str, language: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from .checkpoints import Checkpoint, Run, base_model, without_paths, without_pla
 from .links import Links
 from .metadata import card_data
 from .reproduction import made_by, measured_again
-from .sentences import headline, licence_sentence, protocol, provenance, rewarded
+from .sentences import headline, licence_sentence, mixed, protocol, provenance, rewarded
 from .transcripts import Transcript, fence, pick_transcripts
 from .usage import snippet
 
@@ -99,6 +99,8 @@ def _measured(run: Run, links: Links, language: str) -> dict[str, str]:
         "checkpoints": tables.checkpoints(models, _branches(run, links), language),
         "by_level": tables.breakdown(sides, "by_level", "level", language),
         "by_language": tables.breakdown(sides, "by_language", "language", language),
+        "mixing": tables.breakdown(sides, "by_language", "language", language, "mixed_rate", "mixed_interval"),
+        "mixed": mixed(sides, run.best.label, language),
         "verdicts": tables.verdicts(sides, language),
         "ahas": tables.ahas(models, language),
         "training": _training(run, language),

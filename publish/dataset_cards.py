@@ -86,6 +86,7 @@ def evaluation_card(run: Run, links: Links, labels: list[str]) -> str:
     ]
     n = sum(row.get("n", 0) for row in run.summary.get("models", []))
     values = {"title": _title(links, "evaluation"), "labels": labels, "best": run.best.label}
+    values |= {"mixing": any("mixed_rate" in row for row in run.summary.get("models", []))}
     values |= {"protocol": protocol(run), "protocol_zh": protocol(run, "zh")}
     return _card("evaluation_card.md", links, configs, n, values)
 

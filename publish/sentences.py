@@ -13,9 +13,14 @@ from .links import Links
 # What a shipped reward pays for, in English and Chinese.
 REWARDED = {
     "equation_reward": ("a right equation", "正确的算式"),
+    "consistent_equation_reward": ("a right equation in the prompt's language", "用提示词的语言得出的正确算式"),
     "format_reward": ("the format (one thought, then one answer)", "规范的格式(先思考,再给一个答案)"),
+    "language_reward": ("keeping to the prompt's language", "不混用语言"),
     "truth_reward": ("calculations that are true", "正确无误的计算"),
 }
+
+MUCH = 0.05  # of a language's completions that mix: worth a sentence
+_ENGLISH, _CHINESE = {"en": "English", "zh": "Chinese"}, {"en": "英文", "zh": "中文"}
 
 
 def headline(models: Sequence[dict[str, Any]], best: str, language: str = "en") -> str:
@@ -36,6 +41,28 @@ def headline(models: Sequence[dict[str, Any]], best: str, language: str = "en") 
     if best == "base":
         return f"{text}; no checkpoint did better on the validation split, so this is the base itself."
     return text + (f"; the base solves {tables.percent(base['solve_rate'])}." if base else ".")
+
+
+def mixed(models: Sequence[dict[str, Any]], best: str, language: str = "en") -> str:
+    """In which languages the best model mixes others, beside the base; '' where it does so in less than ``MUCH``."""
+    by_language = {row["label"]: row.get("by_language") or {} for row in models}
+    parts = [
+        _mixed(name, part, by_language.get("base", {}).get(name, {}) if best != "base" else {}, language)
+        for name, part in by_language.get(best, {}).items()
+        if part.get("mixed_rate", 0.0) >= MUCH
+    ]
+    if language == "zh":
+        return f"{best} 会混用语言：{'；'.join(parts)}。解题率看不出这一点。" if parts else ""
+    return f"{best} mixes languages: {'; '.join(parts)}. No solve rate shows it." if parts else ""
+
+
+def _mixed(name: str, part: dict[str, Any], base: dict[str, Any], language: str) -> str:
+    rate, before = tables.with_interval(part["mixed_rate"], part.get("mixed_interval")), base.get("mixed_rate")
+    if language == "zh":
+        text = f"对{_CHINESE.get(name, name)}提示词的回答中，{rate} 夹杂其他语言"
+        return text + (f"（起点为 {tables.percent(before)}）" if before is not None else "")
+    text = f"{rate} of its completions to {_ENGLISH.get(name, name)} prompts"
+    return text + (f", the base {tables.percent(before)}" if before is not None else "")
 
 
 def rewarded(run: Run, language: str = "en") -> str:

@@ -112,13 +112,15 @@ def _columns(columns: dict[str, Callable[[Row], str]], rows: Sequence[Row], lang
     return table(headers, ([show(row) for show in columns.values()] for row in rows))
 
 
-def breakdown(models: Sequence[Row], key: str, name: str, language: str = "en") -> str:
-    """Solve rates of several models side by side for each value of ``by_level`` or ``by_language``."""
+def breakdown(
+    models: Sequence[Row], key: str, name: str, language: str = "en", rate: str = "solve_rate", interval: str = ""
+) -> str:
+    """A rate of several models side by side for each value of ``by_level`` or ``by_language``."""
     parts = [row.get(key) or {} for row in models]
     headers = [_HEADERS[language][name], _HEADERS[language]["n"], *(row["label"] for row in models)]
     values = sorted({value for part in parts for value in part})
-    rows = [[value, _same_n(parts, value), *(_rate(part.get(value)) for part in parts)] for value in values]
-    return table(headers, (row for row in rows if any(row[2:])))
+    shown = {value: [_rate(part.get(value), rate, interval) for part in parts] for value in values}
+    return table(headers, ([value, _same_n(parts, value), *cells] for value, cells in shown.items() if any(cells)))
 
 
 def _same_n(parts: Sequence[Row], value: str) -> str:
@@ -126,8 +128,8 @@ def _same_n(parts: Sequence[Row], value: str) -> str:
     return " / ".join(sorted(counts))
 
 
-def _rate(part: Row | None) -> str:
-    return percent(part.get("solve_rate")) if part else ""
+def _rate(part: Row | None, rate: str, interval: str) -> str:
+    return with_interval(part.get(rate), part.get(interval)) if part else ""
 
 
 def ahas(models: Sequence[Row], language: str = "en") -> str:

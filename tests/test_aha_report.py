@@ -54,6 +54,21 @@ def run(*words: str | Path) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+def test_mixed_languages_are_counted_by_the_prompts_and_left_out_where_it_is_not_known(tmp_path: Path) -> None:
+    chinese, english = {"language": "zh"}, {"prompt": "Using the numbers"}
+    told = [record(TRUE, **chinese), record("不对。", **chinese), record(TRUE, **english), record(TRUE)]
+    (model,) = measured(told)["models"]
+    assert {name: (part["n"], part["mixed"], part["rate"]) for name, part in model["mixing"].items()} == {
+        "en": (1, 0, 0.0),
+        "zh": (2, 1, 0.5),
+    }
+    path = write_lines(tmp_path / "base" / "records.jsonl", told)
+    assert "en 0.0%, zh 50.0%" in run(path)[1]
+    run(path, "--out", tmp_path / "out")
+    assert "en 0.0%, zh 50.0%" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert json.loads((tmp_path / "out" / "aha.json").read_text("utf-8"))["models"][0]["mixing"] == model["mixing"]
+
+
 def test_an_evaluation_folder_is_read_model_by_model_in_the_order_of_steps(tmp_path: Path) -> None:
     for label in ("checkpoint-30", "base", "checkpoint-4", "final"):
         write_lines(tmp_path / label / "records.jsonl", [record(TRUE, label), record(PLAIN, label)])

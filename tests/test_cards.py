@@ -338,6 +338,24 @@ def test_ahas_stand_beside_those_of_the_base(pristine: Path) -> None:
     assert "| base | 500 | 41 | 17 |" in ahas and "| checkpoint-2 | 500 | 42 | 18 |" in ahas
 
 
+def test_a_model_that_mixes_languages_is_said_to_in_both_halves(folder: Path) -> None:
+    assert "mixes languages" not in model_card(read_run(folder), LINKS)
+    models = read_run(folder).summary["models"]
+    for row, rate in zip(models, (0.012, 0.912, 0.9), strict=True):
+        row["by_language"]["zh"] |= {"mixed_rate": rate, "mixed_interval": [rate - 0.01, rate + 0.01]}
+        row["by_language"]["en"] |= {"mixed_rate": 0.0, "mixed_interval": [0.0, 0.015]}
+    english, _, chinese = model_card(change_summary(folder, models=models), LINKS).partition("## 中文说明")
+    said = "checkpoint-2 mixes languages: 91.2% (90.2% – 92.2%) of its completions to Chinese prompts, the base 1.2%."
+    assert said in section(english, "### Mixed languages", "### How")
+    assert said in section(english, "## Limitations", "##")
+    assert "| zh | 250 | 1.2% (0.2% – 2.2%) | 91.2% (90.2% – 92.2%) |" in english
+    said = "checkpoint-2 会混用语言：对中文提示词的回答中，91.2% (90.2% – 92.2%) 夹杂其他语言（起点为 1.2%）"
+    assert chinese.count(said) == 2
+    models[1]["by_language"]["zh"]["mixed_rate"] = 0.049
+    card = model_card(change_summary(folder, models=models), LINKS)
+    assert "mixes languages" not in card and "会混用语言" not in card and "4.9%" in card
+
+
 def test_a_card_passes_the_scan(pristine: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(model_card(read_run(pristine), LINKS))
     assert scan(tmp_path) == []

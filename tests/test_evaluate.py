@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,14 @@ from countdown_r1.build_dataset.prompt import chatml, load_template
 from countdown_r1.cli import main
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.game.answer import judge, parse
+from countdown_r1.game.language import mixed
 from countdown_r1.game.puzzle import Puzzle, Status
 from countdown_r1.game.split import split_of
 from countdown_r1.train.aha import find_ahas, read_records
 from countdown_r1.train.backends import choose_backend
 from countdown_r1.train.evaluate import Candidate, Questions, candidates_of, evaluate, run_candidates, table
 from countdown_r1.train.generation import Completion, Decoding
+from countdown_r1.train.pictures import draw_evaluation
 from countdown_r1.train.questions import select_rows
 from countdown_r1.train.records import record
 from countdown_r1.train.results import markdown
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
     from conftest import ToyRun
 
 ARTICLE = {"test_id", "score", "prompt", "nums", "generation", "gen_calculation", "target"}
-OURS = {"sample", "verdict", "language", "level", "checkpoint", "n_tokens", "seconds", "format"}
+OURS = {"sample", "verdict", "language", "level", "checkpoint", "n_tokens", "seconds", "format", "mixed"}
 DECODING = Decoding(temperature=1.0, max_new_tokens=90, batch_size=8, seed=5, greedy=True)
+SUMMARY = {"n": 8, "seed": 0, "best": "base", "dataset": {"split": "test"}, "decoding": asdict(DECODING)}
 SAMPLED_ALONE = replace(DECODING, greedy=False)
 N, N_VALIDATION = 10, 4
 ROW = {"nums": [68, 77, 93, 43], "target": 95, "language": "zh", "level": 0, "prompt": "", "assistant_prefix": ""}
@@ -72,6 +75,7 @@ def test_a_record_has_the_articles_fields_and_what_slices_need(measured: tuple[P
             verdict = judge(puzzle, line["generation"])
             assert (line["verdict"], line["score"]) == (verdict.status.value, int(verdict.solved))
             assert line["format"] == int(parse(line["generation"]).well_formed)
+            assert line["mixed"] == int(mixed(line["generation"], line["language"]))
 
 
 def test_every_model_is_asked_the_same_puzzles_of_the_test_split(
@@ -233,8 +237,30 @@ def test_rates_slices_and_verdicts_are_counted() -> None:
     assert summary["per_puzzle"] == {"tokens": 35.0, "seconds": 0.5}
     assert summary["tokens_per_second"] == 70.0
     assert (summary["validation"]["n"], summary["validation"]["solve_rate"]) == (4, 0.75)
+    assert (summary["mixed_rate"], summary["mixed_interval"][0]) == (0.0, 0.0)
     better = [dict(line, score=1) for line in lines]
     assert paired({"a": lines, "b": better}, "a", "b")["difference"] == 0.625
+
+
+def test_mixing_is_counted_by_language_in_records_that_are_older_than_their_field(tmp_path: Path) -> None:
+    said = {"zh": ["试试。", "Try 3。不对。", "Yes!", "试试"], "en": ["Try.", "Try.", "No.", "1 + 1 = 2"]}
+    lines = [
+        record(number, ROW | {"language": language}, "", Completion(text, 9, 0.1), "base")
+        for number, (language, text) in enumerate((name, text) for name, texts in said.items() for text in texts)
+    ]
+    assert [line.pop("mixed") for line in lines] == [0, 1, 1, 0, 0, 0, 0, 0]
+    measured = summarise_records("base", lines, ())
+    assert measured["mixed_rate"] == 0.25
+    assert {name: part["mixed_rate"] for name, part in measured["by_language"].items()} == {"en": 0.0, "zh": 0.5}
+    assert measured["by_language"]["zh"]["mixed_interval"] == pytest.approx(wilson_interval(2, 4), abs=1e-4)
+    whole = SUMMARY | {"models": [measured | {"step": 0}]}
+    draw_evaluation(whole, tmp_path / "evaluation.png")
+    assert "\nMIXED base: 50.0% (15.0% to 85.0%) of the completions to 'zh' prompts\n" in table(whole)
+    assert "| zh | 4 | 50.0% (15.0% to 85.0%) |" in markdown(whole).partition("## Completions that mix languages")[2]
+    for part in (measured, *measured["by_language"].values()):
+        del part["mixed_rate"], part["mixed_interval"]
+    draw_evaluation(whole, tmp_path / "older.png")
+    assert "MIXED" not in table(whole) + markdown(whole)
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def test_the_shipped_story_is_whole_and_its_replay_is_judged_as_recorded() -> No
             "Then right answers were rewarded and false calculations cost it",
             "算错要扣分",
         ),
+        (["consistent_equation_reward"], "Then right answers that keep to the puzzle", "用提问的语言答对得奖励"),
         (["brevity", "other"], "Then what it wrote was rewarded, and nothing else", "然后按它写的内容给予奖励，此外"),
         (None, "Then what it wrote was rewarded, and nothing else", "然后按它写的内容给予奖励，此外"),
     ],

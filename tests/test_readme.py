@@ -1,6 +1,8 @@
 """Every command of the README parses, and the stages it shows run one after the other at toy size."""
 
+import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -60,6 +62,16 @@ def test_make_targets_exist(readme: str) -> None:
     assert targets
     for target in targets:
         assert f"\n{target}:" in makefile
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_table_of_the_demo_is_what_was_measured(readme: str) -> None:
+    figures = runpy.run_path(str(ROOT / "benchmarks" / "demo_figures.py"))
+    runs = json.loads((ROOT / "benchmarks/results/demo/demo_lesson.json").read_text(encoding="utf-8"))["runs"]
+    page = (ROOT / readme).read_text(encoding="utf-8")
+    assert figures["tabled"](page, runs, readme) == page
+    slower = [run | {"solve_rate": {"base": 0.1, "checkpoint-30": 0.2}} for run in runs]
+    assert "| 10.0% | 20.0% |\n" in figures["tabled"](page, slower, readme)
 
 
 @pytest.mark.parametrize("readme", READMES)

@@ -18,6 +18,7 @@ from countdown_r1.train.recipe import load_recipe
 from countdown_r1.train.reward_functions import (
     CLAIMS_READ,
     FALSE_CLAIMS,
+    MIXED,
     SAMPLES,
     SHIPPED,
     SUCCESSES,
@@ -213,7 +214,8 @@ def test_the_share_of_wrong_answers_among_those_given_is_a_metric(
 ) -> None:
     columns: dict[str, list[Any]] = {}
     metrics = logged_metrics(completions, columns, tmp_path)
-    metrics.pop(FALSE_CLAIMS, None)
+    for other in (FALSE_CLAIMS, MIXED):
+        metrics.pop(other, None)
     assert metrics == pytest.approx(measured)
     assert len(columns["verdict"]) == len(completions)
 
@@ -230,6 +232,19 @@ def test_the_share_of_wrong_answers_among_those_given_is_a_metric(
 def test_the_share_of_false_sums_is_a_metric(completions: list[str], expected: float | None, tmp_path: Path) -> None:
     found = logged_metrics(completions, {}, tmp_path).get(FALSE_CLAIMS)
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_share_of_mixed_languages_is_a_metric_and_each_mix_is_marked(tmp_path: Path) -> None:
+    prompts, texts = (
+        ["使用[1, 2]"] * 2 + ["Using [1, 2]"] * 2,
+        ["试试。", "Try 1 + 2。不对。", "Try 1 + 2.", "1 + 2 = 3"],
+    )
+    metrics: dict[str, float] = {}
+    columns: dict[str, list[Any]] = {}
+    asked: dict[str, Any] = {"nums": [[1, 2]] * 4, "target": [3] * 4, "log_extra": columns.__setitem__}
+    recorded(equation_reward, tmp_path)(texts, prompts, **asked, log_metric=metrics.__setitem__)
+    assert metrics[MIXED] == 0.25
+    assert columns["mixed"] == [False, True, False, False]
 
 
 def logged_metrics(completions: list[str], columns: dict[str, list[Any]], folder: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ from countdown_r1.game.answer import Parsed, parse
 from countdown_r1.train import rewards
 from countdown_r1.train.article_rewards import article_equation_reward, article_format_reward
 from countdown_r1.train.reward_functions import SHIPPED
-from countdown_r1.train.rewards import equation_reward, format_reward, parsed
+from countdown_r1.train.rewards import consistent_equation_reward, equation_reward, format_reward, parsed
 from countdown_r1.train.shaped_rewards import truth_reward
 
 NUMS, TARGET = [19, 36, 55, 7], 65
@@ -366,3 +366,16 @@ def test_both_rewards_of_a_batch_share_one_pass(monkeypatch: pytest.MonkeyPatch)
 
 def test_scores_are_plain_floats_that_json_can_hold() -> None:
     assert json.dumps(equation_reward([RIGHT, WRONG], nums=[NUMS] * 2, target=[TARGET] * 2)) == "[1.0, 0.0]"
+
+
+def test_a_right_answer_earns_nothing_when_it_mixes_its_prompts_language() -> None:
+    chinese = "使用[19, 36, 55, 7]这几个数字，把过程写在 <think> 和 </think> 之间。\n<think>"
+    answer = "</think>\n<answer> 55 + 36 - 7 - 19 </answer>"
+    told = [RIGHT, f"找到了。{answer}", f"找到了，Yes!{answer}", f"55 + 36 = 91{answer}", f"好{answer} Done.", WRONG]
+    asked = {"nums": [NUMS] * 6, "target": [TARGET] * 6}
+    assert consistent_equation_reward(told, prompts=[chinese] * 6, **asked) == [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]
+    assert consistent_equation_reward(told, prompts=[PLAIN] * 6, **asked) == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    turns = [{"role": "user", "content": chinese}], [{"role": "assistant", "content": told[2]}]
+    assert consistent_equation_reward([turns[1]], prompts=[turns[0]], nums=[NUMS], target=[TARGET]) == [0.0]
+    with pytest.raises(InputError, match="one prompt per completion, got 1 and 2"):
+        consistent_equation_reward([RIGHT], prompts=["a", "b"], nums=[NUMS], target=[TARGET])

@@ -51,6 +51,11 @@ def test_a_mix_costs_its_share() -> None:
     assert language(f"{mixed}<answer>中文 and English</answer>", PROMPTS["zh"]) == language(mixed, PROMPTS["zh"])
 
 
+def test_prose_behind_an_early_end_of_the_thought_costs_as_much() -> None:
+    assert language(f"ok</think>{ENGLISH}", PROMPTS["zh"]) == language(ENGLISH, PROMPTS["zh"])
+    assert language(f"{CHINESE}\nThat is it.", PROMPTS["zh"]) < 0
+
+
 def test_a_chat_prompt_is_read_in_all_its_turns() -> None:
     turns = [{"role": "system", "content": "你是一位专业的数谜解答助手。"}, {"role": "user", "content": "[1, 2] -> 3"}]
     assert language(ENGLISH, turns) == -MOST

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from .. import manifest
 from ..errors import InputError
 from ..game.answer import END_THINK
+from ..game.language import asked_in, mixed
 from .aha import Analysis, analyse, moment, summarise_analyses
 from .aha_text import plain
 from .samples import Samples, place_of, step_of
@@ -90,7 +91,25 @@ def _model(one: Group) -> dict[str, Any]:
         "turns": _rates(found["turns"]),
         "aha_rate": round(found["solved"] / n, 4),
         "aha_interval": [round(bound, 4) for bound in wilson_interval(found["solved"], n)],
+        "mixing": _mixing([analysis.record for analysis in one.analyses]),
         "mean_tokens": round(sum(known) / len(known), 1) if known and len(known) == len(tokens) else None,
+    }
+
+
+def _mixing(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By the language that was asked in, where it is known: completions, those that mix it, the rate's interval."""
+    found: dict[str, list[bool]] = {}
+    for record in records:
+        if language := asked_in(record):
+            found.setdefault(language, []).append(mixed(str(record["generation"]), language))
+    return {
+        language: {
+            "n": len(mixes),
+            "mixed": sum(mixes),
+            "rate": round(sum(mixes) / len(mixes), 4),
+            "interval": [round(bound, 4) for bound in wilson_interval(sum(mixes), len(mixes))],
+        }
+        for language, mixes in sorted(found.items())
     }
 
 

@@ -57,6 +57,11 @@ def _turn_rate(kind: str) -> Cell:
     return lambda model: f"{percent(model['turns'][kind]['rate'])} of {model['turns'][kind]['n']}"
 
 
+def _mixed(model: Model) -> str:
+    """The share of completions that mix languages, by the prompt's."""
+    return ", ".join(f"{name} {percent(part['rate'])}" for name, part in model["mixing"].items()) or "-"
+
+
 def _share(name: str) -> Cell:
     return lambda model: percent(model["behaviours"][name]["share"])
 
@@ -77,6 +82,7 @@ BEHAVIOUR_COLUMNS: dict[str, Cell] = {
     "backtrack": _share("backtracking"),
     "sub-goals": _share("subgoals"),
     "backward": _share("backward_chaining"),
+    "mixed languages": _mixed,
     "true sums": lambda model: percent(model["behaviours"]["true_share"]),
     "attempts": lambda model: f"{model['behaviours']['attempts']:.1f}",
     "characters": lambda model: f"{model['behaviours']['characters']:,.0f}",

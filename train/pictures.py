@@ -12,12 +12,16 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from .reward_functions import FALSE_CLAIMS, WRONG_ANSWERS
+from .reward_functions import FALSE_CLAIMS, MIXED, WRONG_ANSWERS
 
 BLUE, GREEN, ORANGE, GREY, RED = "#2f6db3", "#2d8659", "#c96f1e", "#9aa0a6", "#b3432f"
 LENGTH = "completions/mean_length"
-COLOURS = {LENGTH: ORANGE, WRONG_ANSWERS: RED, FALSE_CLAIMS: RED}
-LIES = {WRONG_ANSWERS: "Wrong ones among the answers given", FALSE_CLAIMS: "False sums among those written"}
+COLOURS = {LENGTH: ORANGE, WRONG_ANSWERS: RED, FALSE_CLAIMS: RED, MIXED: RED}
+FAULTS = {
+    WRONG_ANSWERS: "Wrong ones among the answers given",
+    FALSE_CLAIMS: "False sums among those written",
+    MIXED: "Completions that mix languages",
+}
 
 
 def draw_training(metrics: Path, out: Path) -> None:
@@ -39,18 +43,19 @@ def draw_training(metrics: Path, out: Path) -> None:
 
 
 def _panels(logged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Titles by logged key: one for each reward that the run had, for what may be false, and for the length."""
+    """Titles by logged key: one for each reward that the run had, for what may go wrong unseen, and for the length."""
     keys = dict.fromkeys(key for entry in logged for key in entry)
     rewards = [key for key in keys if key.startswith("rewards/") and key.endswith("/mean")]
     titles = {key: f"{key.split('/')[1].replace('_', ' ').capitalize()} (training batches)" for key in rewards}
-    lies = {key: title for key, title in LIES.items() if key in keys}
-    return titles | lies | {LENGTH: "Completion length (tokens)"}
+    faults = {key: title for key, title in FAULTS.items() if key in keys}
+    return titles | faults | {LENGTH: "Completion length (tokens)"}
 
 
 def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:
-    """Solve rate by step, or by model where there are no steps, and by level; with 95% intervals."""
+    """Solve rate by step, or by model where there are no steps, and by level; mixing by language; 95% intervals."""
     models = summary["models"]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(max(11, 5 + len(models)), 3.9), layout="constrained")
+    shape: dict[str, Any] = {"width_ratios": (1, 1, 0.7), "figsize": (max(15, 8 + len(models)), 3.9)}
+    figure, (left, right, last) = pyplot.subplots(1, 3, **shape, layout="constrained")
     steps = [model["step"] for model in models]
     if len(models) > 1 and None not in steps and len(set(steps)) == len(steps):
         _solved_by_step(left, summary)
@@ -58,9 +63,12 @@ def draw_evaluation(summary: Mapping[str, Any], out: Path) -> None:
         _solved_by_model(left, models)
     left.set_title(f"Solved, {summary['n']} puzzles of '{summary['dataset']['split']}' (95% interval)", fontsize=11)
     shown = dict.fromkeys((models[0]["label"], summary["best"], models[-1]["label"]))
-    _solved_by_level(right, [model for model in models if model["label"] in shown])
+    compared = [model for model in models if model["label"] in shown]
+    _bars_by(right, compared, "by_level", "solve_rate", "interval")
     right.set_title("Solved by level (0: + and -, 1: *, 2: whole /, 3: fractions)", fontsize=11)
-    for axis in (left, right):
+    _bars_by(last, compared, "by_language", "mixed_rate", "mixed_interval")
+    last.set_title("Mixed languages, by the prompt's", fontsize=11)
+    for axis in (left, right, last):
         axis.set_ylim(0, 1)
         _clean(axis)
     _save(figure, out)
@@ -113,19 +121,19 @@ def _solved_by_model(axis: Any, models: Sequence[Mapping[str, Any]]) -> None:
         axis.tick_params("x", rotation=25)
 
 
-def _solved_by_level(axis: Any, models: Sequence[Mapping[str, Any]]) -> None:
-    """Bars side by side for each level, with the number of its puzzles below."""
-    levels = sorted({level for model in models for level in model["by_level"]})
+def _bars_by(axis: Any, models: Sequence[Mapping[str, Any]], key: str, rate: str, interval: str) -> None:
+    """Bars side by side for each value of ``key``, with the number of its puzzles below."""
+    values = sorted({value for model in models for value in model[key]})
     width = 0.8 / len(models)
     for index, (model, colour) in enumerate(zip(models, (GREY, BLUE, GREEN), strict=False)):
-        there = [place for place, level in enumerate(levels) if level in model["by_level"]]
-        parts = [model["by_level"][levels[place]] for place in there]
-        rates = [part["solve_rate"] for part in parts]
-        places = [place + (index - (len(models) - 1) / 2) * width for place in there]
-        errors = _bars(rates, [part["interval"] for part in parts])
+        parts = [(place, model[key].get(value, {})) for place, value in enumerate(values)]
+        there = [(place + (index - (len(models) - 1) / 2) * width, part) for place, part in parts if rate in part]
+        rates = [part[rate] for _, part in there]
+        errors = _bars(rates, [part[interval] for _, part in there])
+        places = [place for place, _ in there]
         axis.bar(places, rates, width, color=colour, yerr=errors, capsize=4, label=model["label"])
-    counts = [next(model["by_level"][level]["n"] for model in models if level in model["by_level"]) for level in levels]
-    axis.set_xticks(range(len(levels)), [f"{level}\n(n={n})" for level, n in zip(levels, counts, strict=True)])
+    counts = [next(model[key][value]["n"] for model in models if value in model[key]) for value in values]
+    axis.set_xticks(range(len(values)), [f"{value}\n(n={n})" for value, n in zip(values, counts, strict=True)])
     axis.legend(fontsize=8, loc="best")
 
 

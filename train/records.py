@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .. import manifest
 from ..errors import StageError
 from ..game.answer import judge, parse
+from ..game.language import mixes
 from ..game.puzzle import Puzzle, Verdict
 from .generation import Completion, Decoding
 from .questions import Row
@@ -69,6 +70,7 @@ def record(number: int, row: Row, prompt: str, completion: Completion, label: st
     """The DataCanvas article's fields, and what is needed to slice the results."""
     puzzle = Puzzle(tuple(row["nums"]), row["target"])
     verdict = judge(puzzle, completion.text)
+    mix = mixes({"prompt": prompt, "language": row["language"], "generation": completion.text})
     return {
         "test_id": number,
         "sample": sample,
@@ -80,6 +82,7 @@ def record(number: int, row: Row, prompt: str, completion: Completion, label: st
         "target": puzzle.target,
         "verdict": verdict.status.value,
         "format": int(parse(completion.text).well_formed),
+        "mixed": int(bool(mix)),
         "language": row["language"],
         "level": row["level"],
         "checkpoint": label,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .pictures import draw_evaluation
 
+Show = Callable[[Mapping[str, Any]], str]
 LOGS = "logs"
 SUMMARY_FILES = ("summary.json", "evaluation.md", "evaluation.png")
 SLICES = {"by_level": "Level", "by_numbers": "Numbers", "by_language": "Language"}
@@ -28,9 +29,9 @@ def write_results(folder: Path, summary: Mapping[str, Any]) -> None:
 def table(summary: Mapping[str, Any]) -> str:
     """The results as a small text table, one line per model, and what leaked, if anything did."""
     wide = max(16, *(len(model["label"]) + 1 for model in summary["models"]))
-    rows = [["model", "n", "solved", "95% interval", "greedy", "format", "tokens", "Ahas", "true"]]
+    rows = [["model", "n", "solved", "95% interval", "greedy", "format", "mixed", "tokens", "Ahas", "true"]]
     rows += [_cells(model) for model in summary["models"]]
-    widths = (6, 9, 18, 9, 9, 9, 7, 6)
+    widths = (6, 9, 18, 9, 9, 9, 9, 7, 6)
     lines = (row[0].ljust(wide) + "".join(map(str.rjust, row[1:], widths)) for row in rows)
     return "".join(f"{line}\n" for line in [*lines, *_notes(summary)])
 
@@ -44,6 +45,7 @@ def _cells(model: Mapping[str, Any]) -> list[str]:
         _range(model["solve_interval"]),
         f"{greedy['solve_rate']:.1%}" if greedy else "-",
         f"{model['format_rate']:.1%}",
+        f"{model['mixed_rate']:.1%}" if "mixed_rate" in model else "-",
         f"{model['mean_tokens']:.1f}",
         str(model["ahas"]["n"]),
         str(model["ahas"]["solved"]),
@@ -55,7 +57,7 @@ def _range(interval: Sequence[float]) -> str:
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
-    """Lines for answers that never close their thought, for several samples, and for puzzles that were trained on."""
+    """Lines for unclosed thoughts, several samples, a language that is mixed, and puzzles that were trained on."""
     lines = []
     for model in summary["models"]:
         if unclosed := model["ahas"].get("never_closed"):
@@ -63,6 +65,9 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
         if "pass_at" in model:
             rates = ", ".join(f"pass@{k} {at['rate']:.1%}" for k, at in model["pass_at"].items())
             lines.append(f"{model['label']}: {rates}, majority {model['majority']['rate']:.1%}")
+        for language, part in model["by_language"].items():
+            if part.get("mixed_rate"):
+                lines.append(f"MIXED {model['label']}: {_mixed(part)} of the completions to '{language}' prompts")
     leak = summary.get("leak") or {"models": {}, "broken_rule": 0, "asked": 0}
     for label, known in leak["models"].items():
         if known["leaked"]:
@@ -79,7 +84,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     how = f"temperature {decoding['temperature']:g}, at most {decoding['max_new_tokens']} new tokens"
     parts = [f"# Evaluation\n\n{asked}; {how}, seed {summary['seed']}, backend {decoding['backend']}.\n"]
     parts.append(_markdown_table(*_main_columns(models)))
-    parts += [f"- {line}\n" for line in _notes(summary) if line.startswith("LEAK")]
+    parts += [f"- {line}\n" for line in _notes(summary) if line.startswith(("MIXED", "LEAK"))]
     if summary.get("differences"):
         head = ["Model", "Minus", "Points", "95% interval"]
         parts.append("## Paired differences on the same puzzles\n")
@@ -87,6 +92,9 @@ def markdown(summary: Mapping[str, Any]) -> str:
     for key, title in SLICES.items():
         parts.append(f"## {title}\n")
         parts.append(_markdown_table(*_slice_columns(models, key, title)))
+    if any(_mixed(part) for model in models for part in model["by_language"].values()):
+        parts.append("## Completions that mix languages\n")
+        parts.append(_markdown_table(*_slice_columns(models, "by_language", "Language", _mixed)))
     return "\n".join(parts)
 
 
@@ -114,12 +122,23 @@ def _main_columns(models: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[
     return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
-def _slice_columns(models: Sequence[Mapping[str, Any]], key: str, title: str) -> tuple[list[str], list[list[str]]]:
+def _solved(part: Mapping[str, Any]) -> str:
+    return f"{part['solve_rate']:.1%} ({_range(part['interval'])})"
+
+
+def _mixed(part: Mapping[str, Any]) -> str:
+    """'' where an older summary did not measure it."""
+    return _with_interval(part, "mixed") if "mixed_rate" in part else ""
+
+
+def _slice_columns(
+    models: Sequence[Mapping[str, Any]], key: str, title: str, show: Show = _solved
+) -> tuple[list[str], list[list[str]]]:
     names = sorted({name for model in models for name in model[key]})
     rows = []
     for name in names:
         parts = [model[key].get(name) for model in models]
-        shown = [f"{part['solve_rate']:.1%} ({_range(part['interval'])})" if part else "" for part in parts]
+        shown = [show(part) if part else "" for part in parts]
         rows.append([name, str(next(part["n"] for part in parts if part)), *shown])
     return [title, "Puzzles", *(model["label"] for model in models)], rows
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .callbacks import Timeline
 
 RewardFunction = Callable[..., list[float]]
-_REWARDS = (equation_reward, consistent_equation_reward, format_reward, article_equation_reward, article_format_reward)
+_REWARDS = (equation_reward, format_reward, consistent_equation_reward, article_equation_reward, article_format_reward)
 SHIPPED: dict[str, RewardFunction] = {
     reward.__name__: reward for reward in (*_REWARDS, language_reward, length_reward, truth_reward)
 }

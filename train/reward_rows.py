@@ -44,10 +44,7 @@ def read_texts(completions: Sequence[Text]) -> tuple[str, ...]:
 
 
 def read_languages(completions: Sequence[Text], prompts: Sequence[Text]) -> list[str]:
-    """The language of each completion's prompt; of chat messages, that of every role together.
-
-    Raises ``InputError`` when there is not one prompt for each.
-    """
+    """The language of each completion's prompt. Raises ``InputError`` when there is not one prompt for each."""
     if len(prompts) != len(completions):
         raise InputError(f"a reward takes one prompt per completion, got {len(completions):,} and {len(prompts):,}")
     return [language_of(words_of(prompt)) for prompt in prompts]

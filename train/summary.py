@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..game.answer import judge
+from ..game.language import mixes
 from ..game.puzzle import Puzzle, Status
 from .aha import summarise
 from .statistics import mean_interval, paired_difference, pass_at_k, wilson_interval
@@ -34,11 +35,12 @@ def summarise_records(
         "n": len(puzzles),
         "samples": samples,
         **_rates(puzzles, samples),
+        **_mixing(puzzles, samples),
         "mean_tokens": round(tokens / len(records), 1),
         "per_puzzle": {"tokens": round(tokens / len(puzzles), 1), "seconds": round(seconds / len(puzzles), 3)},
         "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
         "by_level": _slices(puzzles, samples, lambda record: record["level"]),
-        "by_language": _slices(puzzles, samples, lambda record: record["language"]),
+        "by_language": _by_language(puzzles, samples),
         "by_numbers": _slices(puzzles, samples, lambda record: len(record["nums"])),
         "verdicts": dict(Counter(record["verdict"] for record in records).most_common()),
         "ahas": summarise(records),
@@ -72,6 +74,23 @@ def _rates(puzzles: Sequence[Sequence[Record]], samples: int) -> dict[str, Any]:
         "format_rate": round(sum(formed) / len(formed), 4),
         "format_interval": _rounded(mean_interval(formed, samples)),
     }
+
+
+def _mixing(puzzles: Sequence[Sequence[Record]], samples: int) -> dict[str, Any]:
+    """How many completions mix languages, judged here: records may be older than their own field."""
+    found = [[bool(mixes(record)) for record in group] for group in puzzles]
+    shares = [sum(group) / len(group) for group in found]
+    return {
+        "mixed_rate": round(sum(shares) / len(shares), 4),
+        "mixed_interval": _rounded(mean_interval(shares, samples)),
+    }
+
+
+def _by_language(puzzles: Sequence[Sequence[Record]], samples: int) -> dict[str, dict[str, Any]]:
+    """Solve rates by the language that was asked in, and how many completions mix it with another."""
+    slices = _slices(puzzles, samples, lambda record: record["language"])
+    groups = {name: [group for group in puzzles if str(group[0]["language"]) == name] for name in slices}
+    return {name: part | _mixing(groups[name], samples) for name, part in slices.items()}
 
 
 def _slices(

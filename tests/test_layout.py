@@ -20,9 +20,21 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules", "models"}
+ROOT_PARTS = {
+    "errors",
+    "manifest",
+    "hub_errors",
+    "hub",
+    "hub_push",
+    "hub_verify",
+    "scan",
+    "scan_rules",
+    "models",
+    "lfs",
+}
 MAY_IMPORT = {
     "errors": set[str](),
+    "lfs": {"errors"},
     "manifest": {"errors"},
     "hub_errors": {"errors"},
     "rehearsal": {"errors", "manifest", "hub_errors"},

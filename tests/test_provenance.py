@@ -117,7 +117,8 @@ build(Path("two"), source=ours, languages=("en",))
 build(Path("three"), source=f"{theirs}@{first}", languages=("en",))
 for folder in ("one", "two", "three"):
     front = read_front_matter(Path(folder))
-    print(front.get("license"), [name.partition("/")[2] for name in front["source_datasets"]], "synthetic" in front["tags"])
+    names = [name.partition("/")[2] for name in front["source_datasets"]]
+    print(front.get("license"), names, "synthetic" in front["tags"])
 print(first[:12] in Path("one/README.md").read_text(), Path("two/README.md").read_text().count("and before that of"))
 print(load(theirs, "en", "train").to_list() == load("given", "en", "train").to_list())
 print(len(select_rows(Questions(theirs, language="en"), "train", 2)))

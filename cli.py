@@ -112,9 +112,7 @@ def shares(text: str | None) -> dict[int, float] | None:
 )
 @click.option("--languages", default="en,zh", show_default=True, help="Prompt languages; none: puzzles alone.")
 @click.option("--seed", default=0, show_default=True)
-@click.option(
-    "--source", help="Prove and convert existing puzzles: a Hub id, a folder or a data file."
-)
+@click.option("--source", help="Prove and convert existing puzzles: a Hub id, a folder or a data file.")
 @click.option("--template", "templates", multiple=True, help="A prompt template of your own (YAML file).")
 @click.option("--push-to", metavar="NS/NAME", help="Also push to this Hub repository (private).")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)

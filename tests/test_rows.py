@@ -214,7 +214,7 @@ def saved_splits(folder: Path) -> Path:
     import datasets
 
     rows = datasets.Dataset.from_list(GOOD)
-    datasets.DatasetDict(train=rows.select([0, 1]), test=rows.select([2])).save_to_disk(folder)
+    datasets.DatasetDict({"train": rows.select([0, 1]), "test": rows.select([2])}).save_to_disk(folder)
     shutil.copy(folder / "test/data-00000-of-00001.arrow", folder / "train/cache-0123456789abcdef.arrow")
     return folder
 

@@ -136,7 +136,7 @@ def shares(text: str | None) -> dict[int, float] | None:
 )
 @click.option("--languages", default="en,zh", show_default=True, help="Prompt languages; none: puzzles alone.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--source", help="Prove and convert existing puzzles: a Hub id, or a parquet, JSON or CSV file.")
+@click.option("--source", help="Prove and convert existing puzzles: a Hub id, a folder or a data file.")
 @click.option("--template", "templates", multiple=True, help="A prompt template of your own (YAML file).")
 @click.option("--push-to", metavar="NS/NAME", help="Also push to this Hub repository (private).")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
@@ -213,7 +213,7 @@ def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("recipe_name", metavar="RECIPE")
-@click.option("--dataset", help="Dataset folder or Hub id [default: outputs/NAME/dataset].")
+@click.option("--dataset", help="Folder, file or Hub id [default: outputs/NAME/dataset].")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write [default: outputs/NAME/model].")
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
 @click.option("--reward", "rewards", multiple=True, metavar="FILE.py:FUNCTION", help="Use this reward as well.")

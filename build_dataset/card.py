@@ -10,11 +10,12 @@ import yaml
 
 from ..manifest import Manifest
 from .plots import SOLUTIONS_NAME, TARGETS_NAME
+from .provenance import SYNTHETIC, licence_of_dataset, licence_text
 from .schema import CHATML, configs_of
 
 PRETTY_NAME = "Countdown-r1-zero"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_TAGS = ("countdown", "reasoning", "math", "reinforcement-learning", "grpo", "synthetic", "trl")
+_TAGS = ("countdown", "reasoning", "math", "reinforcement-learning", "grpo", SYNTHETIC, "trl")
 LEVELS = {
     "0": ("`+` and `-` suffice", "只需 `+` 和 `-`"),
     "1": ("needs `*`", "需要 `*`"),
@@ -47,26 +48,49 @@ def card_text(written: Manifest, example: Mapping[str, Any], prompt: str | None)
         default=configs_of(list(written.settings["templates"]))[0],
         plots=(TARGETS_NAME, SOLUTIONS_NAME),
         chatml=CHATML,
+        licence=licence_text(licence_of_dataset(written.settings)),
+        **_whose(written.settings),
     )
+
+
+def _whose(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Whose puzzles an imported dataset holds: in Markdown, in Chinese, and without markup."""
+    came_from = settings.get("provenance") or {}
+    names = list(came_from.get("sources") or ())
+    links = [f"[{name}](https://huggingface.co/datasets/{name})" for name in names]
+    if links and came_from.get("revision") and settings["source"].partition("@")[0] == names[0]:
+        links[0] += f" at revision `{came_from['revision'][:12]}`"
+    if not links:
+        source = settings["source"]
+        return {
+            "whose": f"the authors of `{source}`",
+            "whose_zh": f" `{source}` 的作者",
+            "whose_plain": f"the authors of {source}",
+        }
+    return {
+        "whose": f"the authors of {', and before that of '.join(links)}",
+        "whose_zh": f" {'、'.join(links).replace(' at revision ', '，版本 ')} 的作者",
+        "whose_plain": f"the authors of {' and '.join(names)}",
+    }
 
 
 def front_matter(written: Manifest) -> dict[str, Any]:
     """The card's metadata; ``configs`` lists the files that exist, so that the Hub and ``load_dataset`` find them."""
     languages = list(written.settings["templates"])
     total = written.results["rows"]
+    came_from, made_here = written.settings.get("provenance") or {}, not written.settings["source"]
     size = next((name for limit, name in _SIZES if total < limit), "1M<n<10M")
     values: dict[str, Any] = {
-        "license": "apache-2.0",
+        **licence_of_dataset(written.settings),
         **({"language": sorted({language.split("-")[0] for language in languages})} if languages else {}),
         "pretty_name": PRETTY_NAME,
         "size_categories": [size],
         "task_categories": ["text-generation"],
-        "tags": list(_TAGS),
+        "tags": [tag for tag in _TAGS if tag != SYNTHETIC or made_here or came_from.get("is_synthetic")],
         "configs": _configs(languages, list(written.results["splits"])),
     }
-    source = written.settings["source"]
-    if source and "/" in source:
-        values["source_datasets"] = [source.partition("@")[0]]
+    if came_from.get("sources"):
+        values["source_datasets"] = list(came_from["sources"])
     return values
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from .prompt import Template, chatml_column, messages_column
-from .records import shown
+from .raw import shown
 from .report import Findings, Mask
 from .schema import BARE, CHATML, schema
 from .tables import Table, batches

@@ -15,13 +15,14 @@ from .. import manifest
 from ..errors import InputError, StageError
 from ..game.puzzle import Puzzle
 from ..game.split import SPLITS
-from ..names import HUB_ID, repository
 from .generate import ANYTHING, Wish, generate
-from .prompt import Template, chatml, load_template
+from .location import Location, locate
+from .prompt import LANGUAGES, Template, chatml, load_template
+from .provenance import copy_licence, provenance_of
 from .puzzles import of_split
 from .results import measured
-from .schema import CHATML, read_split, table, write_configs
-from .source import Rejected, Source, read_source
+from .schema import BARE, CHATML, read_split, split_files, table, write_configs
+from .source import Rejected, Source, read_files
 
 if TYPE_CHECKING:
     import datasets
@@ -59,15 +60,18 @@ def build(  # noqa: PLR0913 - one argument for each choice that `build-dataset` 
     began = time.monotonic()
     words = _templates(languages, templates)
     with manifest.stage_folder(out, overwrite) as folder:
-        if source is None:
+        place = None if source is None else locate(source)
+        written = manifest.Manifest("dataset", command, seed)
+        written.settings = _settings(wish, rows, place, words)
+        if place is None:
             count = DEFAULT_ROWS if rows is None else rows
             proven = Source(generate(count, wish, seed=seed), [], {}, count)
         else:
-            proven = read_source(source, rows)
+            proven = _imported(place, rows)
             _write_rejected(folder, proven.rejected)
-            _warn_of_losses(source, proven)
-        written = manifest.Manifest("dataset", command, seed)
-        written.settings = _settings(wish, rows, source, words)
+            came_from = provenance_of(place)
+            copy_licence(place, came_from.licence, folder)
+            written.settings["provenance"] = asdict(came_from)
         write_configs(folder, proven.puzzles, words)
         written.results = measured(proven)
         draw_plots(proven.puzzles, folder)
@@ -77,7 +81,22 @@ def build(  # noqa: PLR0913 - one argument for each choice that `build-dataset` 
     return written
 
 
-def _settings(wish: Wish, rows: int | None, source: str | None, words: Mapping[str, Template]) -> dict[str, object]:
+def _imported(place: Location, rows: int | None) -> Source:
+    """The proven puzzles of every split; what is lost is said."""
+    layout = place.layout()
+    if layout.left_out:
+        names = ", ".join(path.relative_to(place.root).as_posix() for path in layout.left_out)
+        _log.warning(
+            "%s: not read, since there is data of another kind or the card does not name it: %s",
+            place.name,
+            names[:300],
+        )
+    proven = read_files(place.name, layout.default_files(place.name), rows)
+    _warn_of_losses(place.name, proven)
+    return proven
+
+
+def _settings(wish: Wish, rows: int | None, place: Location | None, words: Mapping[str, Template]) -> dict[str, object]:
     return {
         "rows": rows,
         "numbers": list(wish.numbers),
@@ -86,7 +105,7 @@ def _settings(wish: Wish, rows: int | None, source: str | None, words: Mapping[s
         "target_range": list(wish.target_range),
         "levels": None if wish.levels is None else {str(level): share for level, share in wish.levels.items()},
         "uniform_targets": wish.uniform_targets,
-        "source": None if source is None else Path(source).name if Path(source).is_file() else source,
+        "source": None if place is None else place.label,
         "templates": {language: asdict(template) for language, template in words.items()},
     }
 
@@ -130,51 +149,51 @@ def _card(written: manifest.Manifest, puzzles: pa.Table, templates: Mapping[str,
 def load(dataset: str | Path, config: str, split: str) -> datasets.Dataset:
     """One split of one config: of a built folder, of a Hub id (``namespace/name@revision``), or of a bare source.
 
-    A bare source (a file or a Hub dataset with ``nums`` and ``target`` alone) is proven and gets prompts from the
-    template of ``config``. Its rows follow the split rule as well, so training never sees held-out numbers; only
-    a bare file asked for ``test`` is taken whole, since its owner wants all of it answered. Raises ``InputError``
-    when there is nothing to load.
+    A bare source (``nums`` and ``target`` alone, or a dataset of another shape) is proven and gets prompts from the
+    template of ``config``. Where it names several splits, these are taken; else its rows follow the split rule, but
+    for a bare file asked for ``test``, whose owner wants all of it answered. Training never sees held-out numbers.
+    Raises ``InputError`` when there is nothing to load.
     """
-    name = str(dataset)
-    folder = _folder_of(name, config, split)
-    if folder is not None:
-        return _in_memory(read_split(folder, config, split, name))
-    source = read_source(name)
-    _warn_of_losses(name, source)
-    whole = split == "test" and Path(name).is_file()
+    place = locate(str(dataset), tuple(f"{name}/{split}-*.parquet" for name in (config, BARE)))
+    if not place.is_built:
+        return _in_memory(table(_bare_split(place, split), load_template(config.removesuffix(CHATML)), config))
+    if split_files(place.root, config, split) or not split_files(place.root, BARE, split):
+        return _in_memory(read_split(place.root, config, split, place.name))
+    bare = read_split(place.root, BARE, split, place.name)
+    return _in_memory(table(bare, load_template(config.removesuffix(CHATML)), config) if config != BARE else bare)
+
+
+def _bare_split(place: Location, split: str) -> pa.Table:
+    """The proven puzzles of one split of a source that nobody built here."""
+    parts = place.layout().default_parts(place.name)
+    splits = list(dict.fromkeys(part.split for part in parts))
+    is_named = split in splits and splits != ["train"] and place.root.is_dir()
+    if not is_named and splits != ["train"] and place.root.is_dir():
+        raise InputError(f"{place.name} has no split '{split}'; it has {', '.join(splits)[:200]}")
+    files = [file for part in parts for file in part.files if part.split == split or not is_named]
+    source = read_files(place.name, files)
+    _warn_of_losses(place.name, source)
+    whole = split != "train" and (is_named or (split == "test" and place.root.is_file()))
     puzzles = source.puzzles if whole else of_split(source.puzzles, split)
     if not puzzles.num_rows:
-        raise InputError(f"{name} has no row whose numbers fall into split '{split}' ({', '.join(SPLITS)})")
-    return _in_memory(table(puzzles, load_template(config.removesuffix(CHATML)), config))
+        raise InputError(f"{place.name} has no row whose numbers fall into split '{split}' ({', '.join(SPLITS)})")
+    return puzzles
 
 
-def _folder_of(name: str, config: str, split: str) -> Path | None:
-    """The local folder with the config's files, downloaded for a Hub id; None for a bare source."""
-    if Path(name).is_dir():
-        return Path(name)
-    if Path(name).exists():
-        return None
-    repo_id, revision = repository(name, "dataset", "a folder that build-dataset wrote, a file or a Hub id")
-    folder = download(repo_id, revision, [f"{config}/{split}-*.parquet", manifest.FILE_NAME])
-    return folder if (folder / manifest.FILE_NAME).exists() else None
+def is_built(dataset: str) -> bool:
+    """Whether this program built a dataset, so that its splits follow the rule."""
+    return locate(dataset, ()).is_built
 
 
-def download(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
-    """A local copy of a Hub dataset's files that match ``patterns``."""
-    from huggingface_hub import constants, snapshot_download
-
-    from ..hub_errors import plain_errors
-
-    with plain_errors(constants.ENDPOINT, f"downloading the dataset {repo_id}", "run `hf auth login`"):
-        return Path(snapshot_download(repo_id, repo_type="dataset", revision=revision, allow_patterns=patterns))
-
-
-def pinned(name: str) -> str | None:
-    """``namespace/name@commit`` of a dataset on the Hub, None for a folder or a file."""
-    match = HUB_ID.fullmatch(name)
-    if match is None or Path(name).exists():
-        return None
-    return f"{match[1]}@{download(match[1], match[2], [manifest.FILE_NAME]).name}"
+def languages_of(dataset: str) -> list[str]:
+    """The languages whose prompts a built dataset holds; the shipped ones for any other source."""
+    place = locate(dataset, ())
+    if not place.is_built:
+        return list(LANGUAGES)
+    found = {path.parent.name for path in place.root.glob("*/*.parquet")}
+    if place.repo_id and (place.root / manifest.FILE_NAME).is_file():  # of which not all was downloaded
+        found = set(manifest.read(place.root).settings.get("templates") or {})
+    return sorted(name for name in found if not name.endswith(CHATML) and name != BARE) or list(LANGUAGES)
 
 
 def _in_memory(rows: pa.Table) -> datasets.Dataset:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from .. import manifest
 from ..errors import StageError
 from .comparison import differing, whole
+from .files import kind_of
 from .prompt import LANGUAGES, Template, chatml_column, load_template, messages_column
-from .records import SUFFIXES
 from .report import Findings
 from .schema import BARE, CHATML, schema
 from .tables import Table, batches
@@ -99,6 +99,8 @@ def check_files(origin: Origin, root: Path, is_local: bool, tables: Sequence[Tab
     findings, equal = Findings(), 0
     for name, digest in (origin.files or {}).items():
         path = origin.base / name
+        if not (is_local or kind_of(path)):
+            continue
         if ".." in PurePosixPath(name).parts or not (path == root or path.is_relative_to(root)):
             continue
         if path.is_file():
@@ -106,7 +108,7 @@ def check_files(origin: Origin, root: Path, is_local: bool, tables: Sequence[Tab
             equal += same
             if not same:
                 findings.add(name, "file changed", "differs from its hash in manifest.json")
-        elif is_local or path.suffix in SUFFIXES:
+        else:
             findings.add(name, "file missing", "is listed in manifest.json and is missing")
     for path in (path for table in tables for path in table.files):
         name = path.relative_to(origin.base).as_posix()

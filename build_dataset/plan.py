@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import pyarrow as pa
 
+from ..errors import InputError
 from ..game.split import SPLITS
 from .comparison import Comparison
+from .files import kind_of
+from .keys import WANTED, Key, typed_keys
+from .layout import split_rank
 from .origin import Origin, named
 from .prompt import Template
-from .proof import can_be_id, can_be_label, is_text
+from .proof import can_be_id, can_be_label
 from .puzzles import LABELS
 from .report import Report
 from .schema import BARE, CHATML, schema
+from .source import is_text
 from .tables import Table
 
 
@@ -35,7 +41,7 @@ def plan_for_ours(tables: Sequence[Table], origin: Origin, report: Report) -> Pl
         for what in whats:
             report.findings.add(table.name, "schema", what)
     solve, compare = [], []
-    for split in sorted({table.split for table in tables}, key=_split_rank):
+    for split in sorted({table.split for table in tables}, key=split_rank):
         its = [table for table in tables if table.split == split and _can_be_solved(table)]
         lead = next((table for table in its if not problems[table]), its[0] if its else None)
         if lead is not None:
@@ -49,11 +55,7 @@ def _rank(table: Table, templates: Mapping[str, Template]) -> tuple[bool, int, s
     """Chat configs before ChatML ones, languages in the templates' order, then the splits'."""
     language, names = table.config.removesuffix(CHATML), list(templates)
     place = names.index(language) if language in names else len(names)
-    return table.config.endswith(CHATML), place, table.config, _split_rank(table.split)[0]
-
-
-def _split_rank(split: str) -> tuple[int, str]:
-    return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split
+    return table.config.endswith(CHATML), place, table.config, split_rank(table.split)[0]
 
 
 def _take_stock(tables: Sequence[Table], report: Report) -> None:
@@ -66,7 +68,7 @@ def _take_stock(tables: Sequence[Table], report: Report) -> None:
 def _schema_problems(table: Table) -> Iterator[str]:
     expected, found = schema(table.config), table.schema
     if found is None:
-        yield f"is {table.files[0].suffix[1:]}, not parquet"
+        yield f"is {kind_of(table.files[0])[1:]}, not parquet"
         return
     for name in expected.names:
         if name not in found.names:
@@ -110,7 +112,7 @@ def _add_gaps(tables: Sequence[Table], report: Report) -> None:
 
 def plan_for_others(tables: Sequence[Table], report: Report) -> Plan:
     """Every table with puzzles is solved."""
-    tables = sorted(tables, key=lambda table: (table.config, _split_rank(table.split)))
+    tables = sorted(tables, key=lambda table: (table.config, split_rank(table.split)))
     _take_stock(tables, report)
     solve = []
     for table in tables:
@@ -121,25 +123,27 @@ def plan_for_others(tables: Sequence[Table], report: Report) -> Plan:
 
 
 def _has_puzzles(table: Table, report: Report) -> bool:
-    """Whether ``nums`` and ``target`` are there and might hold whole numbers; what else they are is a problem."""
-    found = [_has_numbers(table, name, report) for name in ("nums", "target")]  # both, for what they report
-    return all(found)
-
-
-def _has_numbers(table: Table, name: str, report: Report) -> bool:
-    if table.schema is None or name not in table.columns:
-        names = [] if table.schema is None else table.schema.names
-        there = f"has {names.count(name)} columns" if name in names else "has no column"
-        what = f"{there} '{name}'; it has {', '.join(map(repr, names))[:200] or 'none'}"
-        report.findings.add(table.name, "schema", what)
+    """Whether numbers and target are there and might be whole numbers; what else they are is a problem."""
+    if table.schema is None:
         return False
-    kind = table.schema.field(name).type
+    try:
+        keys = typed_keys(table.schema, table.name)
+    except InputError as error:
+        report.findings.add(table.name, "schema", str(error).removeprefix(f"{table.name} "))
+        return False
+    found = [_has_numbers(table, table.schema, *its, report) for its in zip(keys or (), WANTED, strict=False)]
+    return all(found)  # rows are looked into one by one where no column is known
+
+
+def _has_numbers(table: Table, schema: pa.Schema, key: Key, name: str, report: Report) -> bool:
+    kind = reduce(lambda inside, part: inside.field(part).type, key[1:], schema.field(key[0]).type)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     inner = kind.value_type if is_list else kind
     fits = is_list == (name == "nums")
     if not (fits and pa.types.is_integer(inner)):
         wanted = "a list of whole numbers" if name == "nums" else "whole numbers"
-        report.findings.add(table.name, "schema", f"column '{name}' is {str(kind)[:80]}, not {wanted}")
+        what = f"column '{'.'.join(key)}' is {str(kind)[:80]}, not {wanted}"
+        report.findings.add(table.name, "schema", what)
     is_number = pa.types.is_integer(inner) or pa.types.is_floating(inner) or is_text(inner)
     return (fits and is_number) or is_text(kind)
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import InputError
 from ..game.labels import LabelColumns, label_columns
 from ..game.puzzle import Puzzle, check
 from ..game.split import SPLITS, split_of_hashes
 from .comparison import differing, one_text, plain
 from .puzzles import LABELS, Int64s, ids_of, puzzle_keys
+from .records import Batch
 from .report import Findings, Mask
-from .source import Losses, Parsed, parse_batch
-from .tables import Piece, Table, pieces
+from .source import Losses, Parsed, is_text, parse_batch
+from .tables import Table, pieces
 
 Keys = npt.NDArray[np.uint64]
 _LARGE_AT_ONCE = {5: 10_000, 6: 100}
@@ -75,36 +74,33 @@ def prove(table: Table, rules: Rules, advance: Callable[[int], None]) -> Proven:
     """Solve every puzzle of ``table``; what is wrong becomes a finding, and nothing stops it but a file's end."""
     its = Proven(table)
     kept: list[tuple[Keys, Keys, Keys]] = []
-    try:
-        for piece in pieces(table, its.findings):
-            first = sum(len(keys) for _, keys, _ in kept)
-            kept.append(_prove_piece(piece, its, rules, first, advance))
-            its.rows += len(piece.batch.rows)
-    except InputError as error:  # a JSON or CSV file that is none
-        what = reduce(lambda text, path: text.removeprefix(f"{path} "), table.files, str(error))
-        its.findings.add(table.name, "unreadable", what)
+    for batch, loose in pieces(table, its.findings):
+        first = sum(len(keys) for _, keys, _ in kept)
+        kept.append(_prove_piece(batch, loose, its, rules, first, advance))
+        its.rows += len(batch.rows)
     if kept:
         its.hashes, its.keys, its.ids = (np.concatenate(columns) for columns in zip(*kept, strict=True))
     return its
 
 
 def _prove_piece(
-    piece: Piece, its: Proven, rules: Rules, first: int, advance: Callable[[int], None]
+    batch: Batch, loose: Sequence[int], its: Proven, rules: Rules, first: int, advance: Callable[[int], None]
 ) -> tuple[Keys, Keys, Keys]:
     losses = Losses()
-    parsed = parse_batch(piece.batch, losses)
+    parsed = parse_batch(batch, losses)
     _add_losses(its, losses)
     its.remember(parsed.row, first)
-    loose = np.isin(parsed.row, piece.loose)
-    its.add(parsed, "loose type", loose, lambda place: "holds numbers as text or with a decimal point")
-    advance(len(piece.batch.rows) - len(parsed.row))
+    its.add(
+        parsed, "loose type", np.isin(parsed.row, loose), lambda place: "holds numbers as text or with a decimal point"
+    )
+    advance(len(batch.rows) - len(parsed.row))
     labels = _labels(parsed, advance)
     unsolvable = labels.n_solutions == 0
     its.add(parsed, "no solution", unsolvable, lambda place: f"no solution: {parsed.text(place)} cannot be made")
     its.solvable += len(unsolvable) - int(unsolvable.sum())
     hashes = parsed.numbers.hashes()
     keys = puzzle_keys(hashes, parsed.target)
-    others = _of_rows(piece, parsed)
+    others = _of_rows(batch, parsed)
     _check_split(parsed, hashes, its, rules)
     _check_labels(parsed, labels, others, its)
     return hashes, keys, _check_ids(parsed, keys, others, its, rules)
@@ -136,12 +132,11 @@ def _add_losses(its: Proven, losses: Losses) -> None:
         its.findings.add_counted(its.table.name, kind, count, told)
 
 
-def _of_rows(piece: Piece, parsed: Parsed) -> Mapping[str, pa.Array]:
+def _of_rows(batch: Batch, parsed: Parsed) -> Mapping[str, pa.Array]:
     """The other columns at the well-formed rows."""
-    if len(parsed.row) == len(piece.batch.rows):
-        return piece.others
-    places = pa.array(np.searchsorted(np.asarray(piece.batch.rows), parsed.row))
-    return {name: column.take(places) for name, column in piece.others.items()}
+    if len(parsed.row) == len(batch.rows):
+        return batch.others
+    return {name: column.take(pa.array(parsed.place)) for name, column in batch.others.items()}
 
 
 def _check_split(parsed: Parsed, hashes: Keys, its: Proven, rules: Rules) -> None:
@@ -180,10 +175,6 @@ def can_be_label(name: str, kind: pa.DataType) -> bool:
 def can_be_id(kind: pa.DataType) -> bool:
     """Whether ids of type ``kind`` can be compared."""
     return is_text(kind) or pa.types.is_integer(kind)
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _explained(name: str, parsed: Parsed, given: pa.Array, right: pa.Array) -> Callable[[int], str]:

@@ -10,10 +10,22 @@ import numpy as np
 
 from ..errors import InputError
 from ..game.puzzle import MAX_NUMBERS, Puzzle
-from .records import Refused, shown
 
 _WHOLE = re.compile(r"\s*(-?[0-9]{1,15})(?:\.0*)?\s*", re.ASCII)
+_ARRAY = re.compile(
+    r"(?:(?:np|numpy|torch|jnp)\.)?(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.'\"<]+)?\)", re.ASCII | re.DOTALL
+)
+_SCALAR = re.compile(r"\b(?:(?:np|numpy)\.)?u?(?:int|float)[0-9]{1,2}\(([^()]*)\)", re.ASCII)
+_QUOTED = re.compile(r"(['\"])\s*([^'\"\s]+)\s*\1", re.ASCII)
 _MAX_NUMS_CHARS = 200
+
+
+class Refused(Exception):
+    """A row cannot be used, for ``reason`` with ``detail``; it never leaves ``source.py``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail if len(detail) <= 200 else detail[:197] + "..."
 
 
 def parse_puzzle(nums: object, target: object) -> Puzzle:
@@ -21,8 +33,8 @@ def parse_puzzle(nums: object, target: object) -> Puzzle:
 
     Raises ``InputError`` for anything else.
 
-    >>> parse_puzzle("[1, 2.0, 3]", "6")
-    Puzzle(nums=(1, 2, 3), target=6)
+    >>> parse_puzzle("[1, 2.0, 3]", "6"), parse_puzzle("array([np.int64(1), '2'])", 3)
+    (Puzzle(nums=(1, 2, 3), target=6), Puzzle(nums=(1, 2), target=3))
     """
     try:
         return parse_or_refuse(nums, target)
@@ -32,28 +44,39 @@ def parse_puzzle(nums: object, target: object) -> Puzzle:
 
 def parse_or_refuse(nums: object, target: object) -> Puzzle:
     """The same, raising ``Refused`` with a reason that can be counted."""
-    values = tuple(_whole(value, "nums holds") for value in _listed(nums))
-    goal = _whole(target, "the target is")
+    values, goal = parse_nums(nums), parse_target(target)
     try:
         return Puzzle(values, goal)
     except InputError as error:
         raise Refused("out of range", str(error)) from None
 
 
-def _listed(nums: object) -> Sequence[object]:
+def parse_nums(nums: object) -> tuple[int, ...]:
+    """The whole numbers of a list, or of the text of one as Python, JSON, numpy or a person writes it."""
     if isinstance(nums, np.ndarray):
         nums = nums.tolist()
     if isinstance(nums, str):
-        text = nums.strip()
-        if len(text) > _MAX_NUMS_CHARS:
-            raise Refused("malformed", f"nums is a text of {len(text):,} characters")
-        text = text[1:-1] if text[:1] + text[-1:] in {"[]", "()"} else text
-        nums = [part for part in re.split(r"[\s,;]+", text) if part]
+        nums = _items(nums)
     if not isinstance(nums, (list, tuple)):
         raise Refused("malformed", "nums is missing" if nums is None else f"nums is {shown(nums)}, not a list")
     if not 1 <= len(nums) <= MAX_NUMBERS:
         raise Refused("out of range", f"a puzzle has 1 to {MAX_NUMBERS} numbers, got {len(nums):,}")
-    return nums
+    return tuple(_whole(value, "nums holds") for value in nums)
+
+
+def parse_target(target: object) -> int:
+    return _whole(target, "the target is")
+
+
+def _items(text: str) -> Sequence[str]:
+    text = text.strip()
+    if len(text) > _MAX_NUMS_CHARS:
+        raise Refused("malformed", f"nums is a text of {len(text):,} characters")
+    if match := _ARRAY.fullmatch(text):
+        text = match[1].strip()
+    text = text[1:-1] if text[:1] + text[-1:] in {"[]", "()"} else text
+    text = _QUOTED.sub(r"\2", _SCALAR.sub(r"\1", text)).strip()
+    return re.split(r"\s*[,;]\s*|\s+", re.sub(r"\s*[,;]$", "", text)) if text else []
 
 
 def _whole(value: object, what: str) -> int:
@@ -75,3 +98,9 @@ def _within(number: int, what: str) -> int:
     if abs(number) >= 10**15:
         raise Refused("out of range", f"{what} a number of more than 15 digits")
     return number
+
+
+def shown(value: object) -> str:
+    """A raw value for a message: on one line, without control characters, short."""
+    text = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
+    return text if isinstance(value, str) else repr(value) if isinstance(value, (bool, float)) else text

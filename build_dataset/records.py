@@ -1,240 +1,194 @@
-"""Raw rows of a parquet, JSON or CSV file or of a Hub dataset, in batches, nothing believed about them."""
+"""Raw rows of one file in batches, nothing believed about them but where their numbers and targets stand."""
 
 from __future__ import annotations
 
-import csv
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.parquet as pq
 
-from ..errors import HubError, InputError
-from ..names import repository
-
-if TYPE_CHECKING:
-    import datasets
+from ..errors import InputError
+from .files import TYPED, check_file, kind_of
+from .keys import Key, find_pair, may_hold, require_rows, typed_keys
+from .raw import Refused
+from .texts import Record, csv_records, json_records
 
 pc: Any = pyarrow.compute  # its functions are made at import, out of a type checker's sight
-COLUMNS = ("id", "nums", "target")
 BATCH_ROWS = 100_000
-SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
-_MAX_LINE_CHARS = 1_000_000
-
-
-class Refused(Exception):
-    """A row cannot be used, for ``reason`` with ``detail``; it never leaves ``source.py``."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail if len(detail) <= 200 else detail[:197] + "..."
-
-
-Record = tuple[int, Mapping[str, Any] | Refused]
+UNREADABLE = (pa.ArrowException, OSError, ValueError)
+"""What Arrow raises about a damaged file."""
+_COUNTS = ("n_solutions", "level")
+_LOOKED_INTO = 1_000
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows in order. ``rows``: their numbers, counted from 1; ``ids``: texts, null where there is none.
+    """Some rows in order. ``rows``: their numbers, counted from 1.
 
     ``nums`` and ``target`` are Arrow arrays where the source has types, else lists of whatever was read; ``refused``
-    tells, by place in the batch, which rows could not even be read.
+    tells, by place in the batch, which rows could not even be read. ``others`` are the further columns that were
+    asked for, those that there are.
     """
 
     rows: Sequence[int]
     nums: pa.Array | Sequence[object]
     target: pa.Array | Sequence[object]
-    ids: pa.Array
-    refused: Mapping[int, Refused]
+    others: Mapping[str, pa.Array]
+    refused: Mapping[int, Refused] = field(default_factory=dict)
 
 
-def read_batches(source: str) -> Iterator[Batch]:
-    """Raw rows of a file or a Hub dataset, none of the batches empty."""
-    path = Path(source)
-    if path.is_dir():
-        raise InputError(f"{source} is a folder; name one file in it ({', '.join(SUFFIXES)})")
-    if path.is_file():
-        return _file_batches(path)
-    return _hub_batches(*repository(source, "dataset", f"a file ({', '.join(SUFFIXES)}) or a Hub id (namespace/name)"))
+def read_file(path: Path, others: Sequence[str], rows: int | None = None, *, threads: bool = True) -> Iterator[Batch]:
+    """All rows of a file in batches of at most ``rows``, none empty, with the columns ``others``.
+
+    Raises ``InputError`` for what is no such file, and at the place where reading breaks off.
+    """
+    check_file(path)
+    size = rows or BATCH_ROWS
+    if kind_of(path) in TYPED:
+        return _typed_batches(path, others, size, threads)
+    records = csv_records(path) if kind_of(path) == ".csv" else json_records(path)
+    return _record_batches(records, others, size, str(path), "column " if kind_of(path) == ".csv" else "")
 
 
-def _file_batches(path: Path) -> Iterator[Batch]:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"{path} is not a file this can read; it reads {', '.join(SUFFIXES)}")
-    if not path.stat().st_size:
-        raise InputError(f"{path} is empty")
-    if suffix == ".parquet":
-        return _parquet_batches(path)
-    return _record_batches(csv_records(path) if suffix == ".csv" else json_records(path))
-
-
-def _parquet_batches(path: Path) -> Iterator[Batch]:
-    import pyarrow.parquet as pq
-
+def schema_of(path: Path) -> tuple[pa.Schema, int]:
+    """Columns and number of rows of a typed file. Raises ``InputError``."""
+    check_file(path)
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _require_columns(names, str(path))
-            columns = [name for name in COLUMNS if name in names]
-            yield from _arrow_batches(file.iter_batches(BATCH_ROWS, columns=columns), str(path))
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable parquet file ({str(error).splitlines()[0][:200]})") from error
+        if kind_of(path) == ".parquet":
+            with pq.ParquetFile(path) as file:
+                return file.schema_arrow, file.metadata.num_rows
+        with pa.memory_map(str(path)) as source, _arrow_reader(source) as reader:
+            return reader.schema, sum(batch.num_rows for batch in _arrow_batches(reader))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
-def _arrow_batches(batches: Iterator[pa.RecordBatch], where: str) -> Iterator[Batch]:
-    number = 1
-    for batch in batches:
-        if batch.num_rows:
-            ids = batch["id"] if "id" in batch.schema.names else pa.nulls(batch.num_rows)
-            rows = range(number, number + batch.num_rows)
-            yield Batch(rows, batch["nums"], batch["target"], _id_texts(ids, where), {})
-            number += batch.num_rows
+def _unreadable(path: Path, error: Exception) -> InputError:
+    kind = kind_of(path)[1:]
+    return InputError(f"{path} cannot be read: it is not a readable {kind} file ({reason(error)})")
 
 
-def _id_texts(ids: pa.Array, where: str) -> pa.Array:
-    """Ids as texts, null where they are missing or empty."""
-    kind = ids.type
-    if not (pa.types.is_null(kind) or pa.types.is_integer(kind) or _is_text(kind)):
-        raise InputError(f"{where}: column 'id' is {kind}, not text or whole numbers; rename it or leave it out")
-    texts = ids.cast(pa.string())
-    return pc.if_else(pc.equal(texts, ""), None, texts)
+def reason(error: Exception) -> str:
+    """The first line of an error, short."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+def typed_batches(path: Path, columns: Sequence[str], rows: int, *, threads: bool = False) -> Iterator[pa.RecordBatch]:
+    """Some columns of a parquet or Arrow file. Raises ``InputError`` where reading breaks off."""
+    read = 0
+    try:
+        for batch in _whole_batches(path, columns, rows, threads):
+            if batch.num_rows:
+                yield batch
+            read += batch.num_rows
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read after {read:,} rows ({reason(error)})") from error
 
 
-def _record_batches(records: Iterator[Record]) -> Iterator[Batch]:
-    """Rows that were read one by one."""
-    while some := list(islice(records, BATCH_ROWS)):
-        values = [{} if isinstance(record, Refused) else record for _, record in some]
-        yield Batch(
-            [number for number, _ in some],
-            [value.get("nums") for value in values],
-            [value.get("target") for value in values],
-            pa.array([_id_text(value.get("id")) for value in values], pa.string()),
-            {place: record for place, (_, record) in enumerate(some) if isinstance(record, Refused)},
-        )
+def _whole_batches(path: Path, columns: Sequence[str], rows: int, threads: bool) -> Iterator[pa.RecordBatch]:
+    if kind_of(path) == ".parquet":
+        with pq.ParquetFile(path, pre_buffer=threads) as file:
+            yield from file.iter_batches(rows, columns=list(columns), use_threads=threads)
+        return
+    with pa.memory_map(str(path)) as source, _arrow_reader(source) as reader:
+        held: list[pa.RecordBatch] = []  # ``datasets`` writes pieces of 1,000 rows
+        for batch in _arrow_batches(reader):
+            held.append(batch.select(list(columns)))
+            if sum(its.num_rows for its in held) >= rows:
+                yield from pa.Table.from_batches(held).combine_chunks().to_batches(rows)
+                held = []
+        if held:
+            yield from pa.Table.from_batches(held).combine_chunks().to_batches(rows)
 
 
-def _id_text(value: object) -> str | None:
-    if not isinstance(value, (str, int)) or value == "":
+def _arrow_reader(source: pa.NativeFile) -> Any:
+    """A reader of the stream that ``Dataset.save_to_disk`` writes, or of a file as ``pyarrow.feather`` writes it."""
+    is_file = source.read(6) == b"ARROW1"
+    source.seek(0)
+    return pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+
+
+def _arrow_batches(reader: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, pa.RecordBatchFileReader):
+        return (reader.get_batch(place) for place in range(reader.num_record_batches))
+    return iter(reader)
+
+
+def _typed_batches(path: Path, others: Sequence[str], size: int, threads: bool) -> Iterator[Batch]:
+    schema, _ = schema_of(path)
+    keys = typed_keys(schema, str(path))
+    there = [name for name in others if schema.names.count(name) == 1]
+    wanted = [key[0] for key in keys] if keys else [name for name in schema.names if may_hold(name)]
+    first = 1
+    for batch in typed_batches(path, list(dict.fromkeys([*wanted, *there])), size, threads=threads):
+        rows = range(first, first + batch.num_rows)
+        further = {name: batch[name] for name in there}
+        if keys:
+            yield Batch(rows, _at(batch, keys[0]), _at(batch, keys[1]), further)
+        else:
+            records = enumerate(batch.select(list(dict.fromkeys(wanted))).to_pylist(), first)
+            yield replace(_found(list(records), (), str(path), "column ", first == 1), others=further)
+        first = rows[-1] + 1
+
+
+def _at(batch: pa.RecordBatch, key: Key) -> pa.Array:
+    column = batch[key[0]]
+    return pc.struct_field(column, list(key[1:])) if key[1:] else column
+
+
+def _record_batches(
+    records: Iterator[Record], others: Sequence[str], size: int, where: str, what: str
+) -> Iterator[Batch]:
+    is_first = True
+    while some := list(islice(records, size)):
+        yield _found(some, others, where, what, is_first)
+        is_first = False
+
+
+def _found(some: Sequence[Record], others: Sequence[str], where: str, what: str, is_first: bool) -> Batch:
+    """The batch of rows that were read one by one. Raises ``InputError`` when all of the first ones lack a key."""
+    pairs: list[tuple[object, object]] = []
+    refused: dict[int, Refused] = {}
+    for place, (_, record) in enumerate(some):
+        pairs.append((None, None))
+        try:
+            if isinstance(record, Refused):
+                raise record
+            pairs[place] = find_pair(record)
+        except Refused as its:
+            refused[place] = its
+    nums, target = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    values: list[Mapping[str, Any]] = [{} if isinstance(record, Refused) else record for _, record in some]
+    if is_first and len(refused) < len(some) and not (any(_are(nums)) and any(_are(target))):
+        require_rows([record for record in values if record][:_LOOKED_INTO], where, what)
+    further = {name: _column(name, values) for name in others if any(name in value for value in values)}
+    return Batch([number for number, _ in some], nums, target, further, refused)
+
+
+def _are(values: Sequence[object]) -> Iterator[bool]:
+    return (value is not None for value in values)
+
+
+def _column(name: str, values: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """A label or the ids out of records; what has the wrong type counts as null."""
+    if name in _COUNTS:
+        return pa.array([_int_or_none(value.get(name)) for value in values], pa.int64())
+    return pa.array([_text_or_none(value.get(name)) for value in values], pa.string())
+
+
+def _int_or_none(value: object) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,15}", value, re.ASCII):
+        return int(value)
+    return value if type(value) is int and abs(value) < 2**63 else None
+
+
+def _text_or_none(value: object) -> str | None:
+    if not isinstance(value, (str, int)):
         return None
     return str(value).encode(errors="replace").decode()  # JSON may hold half a character, Arrow may not
-
-
-def csv_records(path: Path) -> Iterator[Record]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.DictReader(file)
-            _require_columns(reader.fieldnames or (), str(path))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error
-        number = 0
-        while True:
-            number += 1
-            try:
-                record = next(reader, None)
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path} is not a CSV file in UTF-8 ({error})") from error
-            except csv.Error as error:
-                yield number, Refused("malformed", f"not a CSV row: {error}")
-                continue
-            if record is None:
-                return
-            if None in record:
-                yield number, Refused("malformed", "more fields than the header; a list needs quotes around it")
-            else:
-                yield number, record
-
-
-def json_records(path: Path) -> Iterator[Record]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-            file.seek(0)
-            if first.lstrip().startswith("["):
-                yield from _json_list(file.read(), path)
-            else:
-                yield from _json_lines(file)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not JSON in UTF-8 ({error})") from error
-
-
-def _json_list(text: str, path: Path) -> Iterator[Record]:
-    try:
-        values = json.loads(text, parse_int=_json_int)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error})") from error
-    for number, value in enumerate(values, 1):
-        yield number, _json_record(value)
-
-
-def _json_lines(lines: Iterator[str]) -> Iterator[Record]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        if len(line) > _MAX_LINE_CHARS:
-            yield number, Refused("malformed", f"the line has {len(line):,} characters")
-            continue
-        try:
-            value = json.loads(line, parse_int=_json_int)
-        except (ValueError, RecursionError) as error:
-            yield number, Refused("malformed", f"not valid JSON: {error}")
-        else:
-            yield number, _json_record(value)
-
-
-def _json_int(digits: str) -> int | str:
-    """Python refuses to read more than 4,300 digits; such a number stays a text and fails as one row."""
-    return int(digits) if len(digits) <= 40 else digits
-
-
-def _json_record(value: object) -> Mapping[str, Any] | Refused:
-    if not isinstance(value, dict):
-        return Refused("malformed", f"a row is an object with 'nums' and 'target', got {shown(value)}")
-    return value
-
-
-def _hub_batches(repo_id: str, revision: str | None) -> Iterator[Batch]:
-    """Rows of every split of the dataset's default config."""
-    import datasets
-    from datasets import config
-    from huggingface_hub import constants
-
-    from ..hub_errors import plain_errors
-
-    if constants.ENDPOINT != "https://huggingface.co":
-        config.USE_PARQUET_EXPORT = False  # it would be asked of the public Hub
-    with plain_errors(constants.ENDPOINT, f"reading the dataset {repo_id}", "run `hf auth login`"):
-        loaded = datasets.load_dataset(repo_id, revision=revision)
-    if not isinstance(loaded, datasets.DatasetDict):
-        raise HubError(f"{repo_id} has no splits to read")
-    for name, split in loaded.items():
-        _require_columns(split.column_names, f"{repo_id} ({name})")
-    return _arrow_batches(chain.from_iterable(map(_split_batches, loaded.values())), repo_id)
-
-
-def _split_batches(split: datasets.Dataset) -> Iterator[pa.RecordBatch]:
-    columns = [name for name in COLUMNS if name in split.column_names]
-    rows: Any = split.select_columns(columns).with_format("arrow")
-    for table in rows.iter(batch_size=BATCH_ROWS):
-        yield from table.combine_chunks().to_batches()
-
-
-def _require_columns(found: Sequence[str], where: str) -> None:
-    missing = [f"'{name}'" for name in ("nums", "target") if name not in found]
-    if missing:
-        names = ", ".join(name if name.isprintable() else repr(name) for name in found)[:200]
-        raise InputError(f"{where} has no column {' and no column '.join(missing)}; it has {names or 'none'}")
-
-
-def shown(value: object) -> str:
-    """A raw value for a message: on one line, without control characters, short."""
-    text = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
-    return text if isinstance(value, str) else repr(value) if isinstance(value, (bool, float)) else text

@@ -1,15 +1,16 @@
-"""Puzzles that exist already: a Hub id, or a parquet, JSON or CSV file with ``nums`` and ``target``.
+"""Puzzles that exist already: a Hub id, a folder as the Hub or ``datasets`` lays it out, or a file.
 
 Every row is proven with the solver and keeps its place and, where there is one, its ``id``. What cannot be used is
-left out, counted and reported with its row number: rows count from 1, a CSV header is not one, and in JSON lines a
-row's number is its line's.
+left out, counted and reported with its row number: rows count from 1 through all files, a CSV header is not one, and
+in JSON lines a row's number is its line's.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ import pyarrow.compute
 from ..errors import InputError
 from ..game.labels import label_columns
 from ..game.puzzle import MAX_NUMBER, MAX_NUMBERS, MAX_TARGET
+from .location import locate
 from .puzzles import Int64s, Numbers, distinct, puzzle_keys, puzzle_table
-from .raw import parse_or_refuse
-from .records import Batch, Refused, read_batches
+from .raw import Refused, parse_or_refuse
+from .records import Batch, read_file
 
 pc: Any = pyarrow.compute  # its functions are made at import, out of a type checker's sight
 _LISTED = 10_000
@@ -53,19 +55,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Well-formed rows of one batch: row numbers, numbers, targets and ids (null where there is none)."""
+    """Well-formed rows of one batch: row numbers, numbers, targets, and their places in the batch."""
 
     row: Int64s
     numbers: Numbers
     target: Int64s
-    ids: pa.Array
+    place: Int64s
 
     def take(self, places: Int64s) -> Parsed:
         starts, counts = self.numbers.offsets[places], self.numbers.counts[places]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
         values = self.numbers.values[np.repeat(starts, counts) + within]
-        return Parsed(self.row[places], Numbers(values, offsets), self.target[places], self.ids.take(pa.array(places)))
+        return Parsed(self.row[places], Numbers(values, offsets), self.target[places], self.place[places])
 
     def text(self, place: int) -> str:
         """The puzzle at ``place`` in words."""
@@ -87,19 +89,54 @@ class Losses:
 
 
 def read_source(source: str, limit: int | None = None) -> Source:
-    """Proven puzzles of a file or of a Hub dataset (``namespace/name`` or ``namespace/name@revision``).
+    """Proven puzzles of every split of a file, a folder or a Hub dataset (``namespace/name@revision``).
 
-    With ``limit`` reading ends soon after so many good rows. Raises ``InputError`` when the source cannot be read or
-    no row of it can be used, ``HubError`` when the Hub does not give it.
+    Raises as ``locate`` and ``read_files`` do.
+    """
+    place = locate(source)
+    return read_files(source, place.layout().default_files(source), limit)
+
+
+def read_files(name: str, files: Iterable[Path], limit: int | None = None) -> Source:
+    """Proven puzzles of some files, which messages call ``name``.
+
+    With ``limit`` reading ends soon after so many good rows. Raises ``InputError`` when a file cannot be read or no
+    row can be used.
     """
     losses, read = Losses(), 0
     pieces: list[pa.Table] = []
-    for batch in read_batches(source):
+    for batch in _batches(files):
         read = batch.rows[-1]
-        pieces.append(_proven(parse_batch(batch, losses), losses))
+        pieces.append(_proven(parse_batch(batch, losses), batch.others["id"], losses))
         if limit is not None and _distinct(pieces) >= limit:
             break
-    return _collected(source, pieces, losses, read, limit)
+    return _collected(name, pieces, losses, read, limit)
+
+
+def _batches(files: Iterable[Path]) -> Iterator[Batch]:
+    """Batches of all files, whose rows are numbered on and on, with ids as texts."""
+    before = 0
+    for path in files:
+        last = before
+        for batch in read_file(path, ("id",)):
+            rows = [number + before for number in batch.rows] if before else batch.rows
+            ids = batch.others["id"] if "id" in batch.others else pa.nulls(len(rows))
+            yield replace(batch, rows=rows, others={"id": _id_texts(ids, str(path))})
+            last = rows[-1]
+        before = last
+
+
+def _id_texts(ids: pa.Array, where: str) -> pa.Array:
+    """Ids as texts, null where they are missing or empty."""
+    kind = ids.type
+    if not (pa.types.is_null(kind) or pa.types.is_integer(kind) or is_text(kind)):
+        raise InputError(f"{where}: column 'id' is {kind}, not text or whole numbers; rename it or leave it out")
+    texts = ids.cast(pa.string())
+    return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _distinct(pieces: Sequence[pa.Table]) -> int:
@@ -146,8 +183,8 @@ def _without_repeats(table: pa.Table, column: str, reason: str, what: str, losse
     return table if own.all() else table.take(np.flatnonzero(own))
 
 
-def _proven(parsed: Parsed, losses: Losses) -> pa.Table:
-    """The table of the solvable ones of ``parsed``, with their keys and row numbers."""
+def _proven(parsed: Parsed, ids: pa.Array, losses: Losses) -> pa.Table:
+    """The table of the solvable ones of ``parsed``, with their keys and row numbers; ``ids`` of the whole batch."""
     labels = label_columns(parsed.numbers.values, parsed.numbers.offsets, parsed.target)
     for place in np.flatnonzero(labels.n_solutions == 0).tolist():
         losses.add(parsed.row[place], "no solution", f"{parsed.text(place)} cannot be made")
@@ -156,7 +193,7 @@ def _proven(parsed: Parsed, losses: Losses) -> pa.Table:
     table = puzzle_table(
         kept.numbers, kept.target, labels.n_solutions[good], labels.level[good], labels.easiest_solution.take(good)
     )
-    ids = pc.coalesce(kept.ids, table["id"].combine_chunks())
+    ids = pc.coalesce(ids.take(pa.array(kept.place)), table["id"].combine_chunks())
     keys = puzzle_keys(kept.numbers.hashes(), kept.target)
     return table.set_column(0, "id", ids).append_column("key", pa.array(keys)).append_column("row", pa.array(kept.row))
 
@@ -168,7 +205,7 @@ def parse_batch(batch: Batch, losses: Losses) -> Parsed:
         return _parsed_one_by_one(batch, range(len(batch.rows)), losses)
     numbers, target = columns
     good = _within_rules(numbers, target)
-    whole = Parsed(np.asarray(batch.rows, np.int64), numbers, target, batch.ids)
+    whole = Parsed(np.asarray(batch.rows, np.int64), numbers, target, np.arange(len(batch.rows)))
     if good.all():
         return whole
     _parsed_one_by_one(batch, np.flatnonzero(~good).tolist(), losses)  # says what is wrong with each
@@ -219,7 +256,7 @@ def _parsed_one_by_one(batch: Batch, places: Sequence[int], losses: Losses) -> P
     offsets = np.cumsum([0, *(len(puzzle.nums) for puzzle in puzzles)])
     target = np.array([puzzle.target for puzzle in puzzles], np.int64)
     rows = np.array([batch.rows[place] for place in kept], np.int64)
-    return Parsed(rows, Numbers(values, offsets), target, batch.ids.take(pa.array(kept, pa.int64())))
+    return Parsed(rows, Numbers(values, offsets), target, np.array(kept, np.int64))
 
 
 def _raw(column: pa.Array | Sequence[object], place: int) -> object:

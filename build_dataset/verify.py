@@ -18,14 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..names import repository
 from .comparison import Compared, compare
+from .files import READABLE
+from .location import locate
 from .origin import Origin, check_files, is_ours, origin_of
 from .overlap import add_leaks, add_repeats, add_shared_ids
 from .plan import Plan, plan_for_others, plan_for_ours
 from .proof import Proven, Rules, prove
 from .puzzles import distinct
-from .records import SUFFIXES
 from .report import Report
 from .tables import find_tables
 
@@ -35,13 +35,14 @@ _Result = TypeVar("_Result")
 def verify(target: str) -> Report:
     """Check schema, solvability, labels, duplicates, leakage, ids, prompts, pairing of configs and files' hashes.
 
-    ``target`` is a folder, a parquet, JSON or CSV file, or a Hub id (``namespace/name@revision``). Of a dataset that
-    this project did not build the puzzles are proven, and labels where there are such columns; the report's notes
+    ``target`` is a folder, a parquet, Arrow, JSON or CSV file, or a Hub id (``namespace/name@revision``). Of a dataset
+    that this project did not build the puzzles are proven, and labels where there are such columns; the report's notes
     say what was left out. Raises ``InputError`` when there is nothing to verify, ``HubError`` when the Hub does not
     give it.
     """
     report = Report(target)
-    root, is_local = _located(target)
+    place = locate(target)
+    root, is_local = place.root.absolute(), place.revision is None  # so that folders above it can be looked into
     origin = origin_of(root, report.findings)
     tables, left_out = find_tables(root, origin.base, report.findings)
     ours = origin.files is not None or is_ours(tables)
@@ -91,24 +92,11 @@ class _Work:
         self._bar.update(rows)
 
 
-def _located(target: str) -> tuple[Path, bool]:
-    """The folder or file, downloaded for a Hub id, and whether it was here already."""
-    path = Path(target).absolute()  # so that folders above it can be looked into
-    if target and path.exists():
-        if path.is_file() and path.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{target} is not a file this can read; it reads {', '.join(SUFFIXES)}")
-        return path, True
-    repo_id, revision = repository(target, "dataset", "a folder, a file or a Hub id (namespace/name)")
-    from .dataset import download
-
-    return download(repo_id, revision, [f"*{suffix}" for suffix in SUFFIXES]), False
-
-
 def _nothing(target: str, report: Report) -> str:
     """Why there is nothing to verify, in one line."""
     whys = [problem for problem in report.problems if problem.kind in ("unreadable", "schema")]
     if not whys:
-        return f"{target} holds no puzzles in {', '.join(SUFFIXES)}; name a folder or file that does"
+        return f"{target} holds no puzzles in {READABLE}; name a folder or file that does"
     return f"{target} {whys[0].what}" if Path(target).is_file() else f"{target}: {whys[0]}"
 
 

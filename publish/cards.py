@@ -13,7 +13,15 @@ from .checkpoints import Checkpoint, Run, base_model, without_paths, without_pla
 from .links import Links
 from .metadata import card_data
 from .reproduction import made_by, measured_again
-from .sentences import headline, licence_sentence, mixed, protocol, provenance, rewarded
+from .sentences import (
+    dataset_licence_sentence,
+    headline,
+    licence_sentence,
+    mixed,
+    protocol,
+    provenance,
+    rewarded,
+)
 from .transcripts import Transcript, fence, pick_transcripts
 from .usage import snippet
 
@@ -109,6 +117,7 @@ def _measured(run: Run, links: Links, language: str) -> dict[str, str]:
         "data": data_table(run.folder / "dataset", language),
         "provenance": provenance(run, links, language),
         "licence": licence_sentence(hub_base, run.licence, language),
+        "dataset_licence": dataset_licence_sentence(run, language),
     }
 
 

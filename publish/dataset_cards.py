@@ -15,7 +15,7 @@ import yaml
 from .cards import TEMPLATES, tidy
 from .checkpoints import Run, stage_files, without_places, write_json, write_text
 from .links import Links
-from .sentences import protocol
+from .sentences import dataset_licence, protocol
 
 PLACEHOLDER = "NAMESPACE/Countdown-r1-zero"  # how the dataset's card calls a repository it does not know yet
 _MODELS_SECTION = "\n# Models trained on it · 用它训练的模型\n"  # the last section
@@ -88,7 +88,7 @@ def evaluation_card(run: Run, links: Links, labels: list[str]) -> str:
     values = {"title": _title(links, "evaluation"), "labels": labels, "best": run.best.label}
     values |= {"mixing": any("mixed_rate" in row for row in run.summary.get("models", []))}
     values |= {"protocol": protocol(run), "protocol_zh": protocol(run, "zh")}
-    return _card("evaluation_card.md", links, configs, n, values)
+    return _card("evaluation_card.md", run, links, configs, n, values)
 
 
 def completions_card(run: Run, links: Links, out: Path) -> str:
@@ -99,16 +99,16 @@ def completions_card(run: Run, links: Links, out: Path) -> str:
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": COMPLETIONS}]}]
     n = sum(file.metadata.num_rows for file in files)
     values = {"title": _title(links, "completions"), "n": n, "columns": files[0].schema_arrow.names}
-    return _card("completions_card.md", links, configs, n, values)
+    return _card("completions_card.md", run, links, configs, n, values)
 
 
 def _title(links: Links, what: str) -> str:
     return f"{links.model.partition('/')[2]}-{what}"
 
 
-def _card(template: str, links: Links, configs: list[dict[str, Any]], n: int, values: dict[str, Any]) -> str:
+def _card(template: str, run: Run, links: Links, configs: list[dict[str, Any]], n: int, values: dict[str, Any]) -> str:
     front = {
-        "license": "apache-2.0",
+        **dataset_licence(run),  # for the puzzles stand in it
         "language": ["en", "zh"],
         "pretty_name": values["title"],
         "task_categories": ["text-generation"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..build_dataset.provenance import licence_of_dataset, licence_text
 from . import tables
 from .checkpoints import Run, without_paths
 from .licences import Licence
@@ -124,3 +125,16 @@ def licence_sentence(base: str | None, licence: Licence | None, language: str = 
         return f"These weights were made from {base}, whose licence applies."
     named = f"`{licence.id}`" + (f" ({licence.name})" if licence.name else "")
     return f"These weights were made from {base}, whose licence, {named}, applies. {licence.notice}".strip()
+
+
+def dataset_licence(run: Run) -> dict[str, Any]:
+    """The licence keys of a card in which the run's puzzles stand."""
+    return licence_of_dataset(run.dataset.settings if run.dataset else {})
+
+
+def dataset_licence_sentence(run: Run, language: str = "en") -> str:
+    """Under which licence the run's puzzles are."""
+    named, chinese = licence_text(dataset_licence(run)), language == "zh"
+    if not named:
+        return "数据集的来源未注明许可。" if chinese else "The dataset's source states no licence for its puzzles."
+    return f"数据集的许可为 {named}。" if chinese else f"The dataset's licence is {named}."

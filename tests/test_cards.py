@@ -22,7 +22,7 @@ from countdown_r1.publish import tables
 from countdown_r1.publish.adopt import adopted_card, read_adopted
 from countdown_r1.publish.cards import checkpoint_card, model_card
 from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
-from countdown_r1.publish.dataset_cards import dataset_card
+from countdown_r1.publish.dataset_cards import dataset_card, evaluation_card
 from countdown_r1.publish.licences import Licence
 from countdown_r1.publish.links import Links
 from countdown_r1.publish.metadata import check_metadata
@@ -451,3 +451,24 @@ def test_an_adopted_full_model_names_its_base_where_its_files_or_its_owner_do(
     assert "not trained by countdown-r1" in card.text and "**This model has not been evaluated.**" in card.text
     assert "不是由 countdown-r1 训练" in card.text and "没有经过评测" in card.text
     check_metadata(str(card), "model", "README.md")
+
+
+@pytest.mark.parametrize(
+    ("licence", "keys", "words"),
+    [
+        ({"license": "cc-by-nc-4.0"}, {"license": "cc-by-nc-4.0"}, "The dataset's licence is `cc-by-nc-4.0`."),
+        ({}, {}, "The dataset's source states no licence for its puzzles."),
+    ],
+)
+def test_what_holds_imported_puzzles_has_the_licence_of_their_source(
+    pristine: Path, licence: dict[str, Any], keys: dict[str, Any], words: str
+) -> None:
+    run = read_run(pristine)
+    assert run.dataset is not None
+    settings = run.dataset.settings | {"source": "erin/nc-puzzles", "provenance": {"licence": licence}}
+    imported = replace(run, dataset=replace(run.dataset, settings=settings))
+    assert "The dataset's licence is `apache-2.0`." in model_card(run, LINKS)
+    assert words in model_card(imported, LINKS)
+    for one, expected in ((run, {"license": "apache-2.0"}), (imported, keys)):
+        data = ModelCard(evaluation_card(one, LINKS, [run.best.label])).data.to_dict()
+        assert {key: value for key, value in data.items() if key.startswith("license")} == expected

@@ -21,10 +21,11 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
 HUB_PARTS = {"hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules"}
-ROOT_PARTS = HUB_PARTS | {"errors", "extras", "manifest", "models", "names"}
+ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names"}
 MAY_IMPORT = {
     "errors": set[str](),
     "extras": {"errors"},
+    "lfs": {"errors"},
     "manifest": {"errors"},
     "hub_errors": {"errors"},
     "rehearsal": {"errors", "manifest", "hub_errors"},

@@ -595,7 +595,7 @@ def test_zero_rows_are_a_problem(tmp_path: Path, copied: Path) -> None:
         ("a.parquet", b"", "cannot be read"),
         ("a.parquet", b"PAR1" * 50, "cannot be read"),
         ("a.csv", b"question\n1\n", "no column 'nums'"),
-        ("a.csv", b"", "no column 'nums'"),
+        ("a.csv", b"", "is empty"),
         ("a.json", b"[{]", "not valid JSON"),
         ("a.json", b"\xff\xfe", "not JSON in UTF-8"),
         ("a.txt", b"1 2 3", "is not a file this can read"),
@@ -619,7 +619,9 @@ def test_nothing_to_verify_is_an_input_error(target: str, tmp_path: Path, monkey
         verify(str(tmp_path))
     bare(tmp_path / "train.parquet", SOLVABLE)
     pq.write_table(pa.table({"question": ["?"]}), tmp_path / "train.parquet")
-    with pytest.raises(InputError, match=r"default/train: has no column 'nums'; it has 'question'"):
+    with pytest.raises(
+        InputError, match=r"default/train: has no column 'nums' and no column 'target'; it has question"
+    ):
         verify(str(tmp_path))
 
 

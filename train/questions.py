@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..build_dataset.dataset import load
-from ..build_dataset.prompt import LANGUAGES, load_template, messages
-from ..build_dataset.schema import BARE, CHATML
+from ..build_dataset.dataset import is_built, languages_of, load
+from ..build_dataset.prompt import load_template, messages
 from ..errors import InputError
 from ..game.puzzle import Puzzle
 
@@ -32,15 +30,15 @@ class Questions:
 
     @property
     def names_splits(self) -> bool:
-        """Whether the dataset says which split a row is in; a bare file is asked whole, whatever its rows are."""
-        return not Path(self.dataset).is_file()
+        """Whether the dataset's splits are ours; those of others are asked as they are, whatever their rows are."""
+        return is_built(self.dataset)
 
 
 def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
     """The first ``n`` rows of a split, languages taking turns. Raises ``InputError`` when there are fewer."""
     if n < 1:
         raise InputError(f"{n} puzzles of split '{split}' were asked for; ask at least 1 with --limit")
-    languages = [questions.language] if questions.language else _languages(questions.dataset)
+    languages = [questions.language] if questions.language else languages_of(questions.dataset)
     sources = {language: _first_rows(questions.dataset, language, split, n) for language in languages}
     found = min(n, *map(len, sources.values()))
     if found < n:
@@ -53,8 +51,7 @@ def select_rows(questions: Questions, split: str, n: int) -> list[Row]:
 
 
 def _first_rows(dataset: str, language: str, split: str, n: int) -> list[Row]:
-    config = BARE if _configs(dataset) == [BARE] else language
-    rows = load(dataset, config, split)
+    rows = load(dataset, language, split)
     return rows.select(range(min(n, rows.num_rows))).to_list()
 
 
@@ -65,14 +62,3 @@ def _posed(row: Row, language: str) -> Row:
     template = load_template(language)
     turns = messages(template, Puzzle(tuple(row["nums"]), row["target"]))
     return dict(row, language=language, prompt=turns, assistant_prefix=template.assistant_prefix)
-
-
-def _languages(dataset: str) -> list[str]:
-    """The languages that a built folder holds; the shipped ones for any other source."""
-    return [name for name in _configs(dataset) if name != BARE] or list(LANGUAGES)
-
-
-def _configs(dataset: str) -> list[str]:
-    """The chat configs of a built folder, or its bare one; nothing for any other source."""
-    configs = {path.parent.name for path in Path(dataset).glob("*/*.parquet")}
-    return sorted(name for name in configs if not name.endswith(CHATML))

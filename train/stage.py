@@ -23,7 +23,8 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from .. import manifest, models
-from ..build_dataset.dataset import load, pinned
+from ..build_dataset.dataset import load
+from ..build_dataset.location import pinned
 from ..errors import InputError, StageError
 from .adapters import load_trainable
 from .cold_start import cold_start, save_model

@@ -1,35 +1,46 @@
 """Look for what must not become public in a folder that is about to be uploaded.
 
-Secrets (access tokens, private keys, passwords) are looked for in every file; personal traces (e-mail
-addresses, paths of one computer) in text, in parquet columns and in TensorBoard events. The Hub has a scanner of its
-own, but it speaks after the push, when a secret has to be counted as leaked. What is looked for: ``scan_rules``.
+Secrets (access tokens, private keys, passwords) are looked for in every file and in its name; personal traces (e-mail
+addresses, paths of one computer) where people write texts, in parquet columns and in TensorBoard events. The Hub has a
+scanner of its own, but it speaks after the push, when a secret has to be counted as leaked. What is looked for:
+``scan_rules``; where: ``scan_contents``.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
+import base64
+import hashlib
+import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import HubError
+from .scan_contents import BLOCK_BYTES, OVERLAP_BYTES, Unreadable, pieces
 from .scan_rules import EMAIL, SECRETS, Rule, literal_rule, personal_rules
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_BYTES = 1 << 20
-OVERLAP_BYTES = 4096  # longer than anything a rule can match
-MAX_BINARY_BYTES = 16 << 20
+__all__ = ["BLOCK_BYTES", "Finding", "mask", "refuse", "scan"]
 SHOWN_FINDINGS = 5
-MAX_NESTED_ARCHIVES = 3
 _clean: dict[tuple[int, int, int, int, str], frozenset[Rule]] = {}
-_EVENTS = "tfevents"  # binary, and made of texts
 # A tokenizer's vocabulary is made of fragments of other people's text: only whole secrets are meant there.
 _VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt")
+# Characters written as an escape of JSON, of C, of a URL or of HTML; only those that a secret may hold.
+_ESCAPE = re.compile(
+    rb"\\\\?u00([2-7][0-9A-Fa-f])|\\\\?x([2-7][0-9A-Fa-f])|%([2-7][0-9A-Fa-f])|&#x([2-7][0-9A-Fa-f]);"
+    rb"|&#([3-9]\d|1[01]\d);"
+)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{32,}")
+_MAX_BASE64 = 1 << 16
+_LONG_WORDS = re.compile(rb"[A-Za-z0-9_.\-/+=~%$:@?&\\]{16,}")  # no secret with a form of its own is shorter
+ROWS_AT_ONCE = 1_000
+_HOLDS_TEXT = re.compile("str|binary|dictionary|extension|union|json|large|map")  # in the name of an Arrow type
+_SPAN = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,15 @@ class Finding:
     kind: str
     shown: str
 
+    digest: str = field(default="", compare=False)
+
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.kind} ({self.shown})"
+
+    @property
+    def key(self) -> str:
+        """How this finding, and no other text at its place, is let through: ``FILE:LINE#HASH``."""
+        return f"{self.path}:{self.line}#{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -118,75 +136,97 @@ def mask(text: str) -> str:
 
 
 def _scan_file(path: Path, name: str, rules: _Rules) -> Iterator[Finding]:
+    """Findings of a file by its name and content: text in full, of anything else what can be read in it."""
+    for one in _scan_blocks([name.encode("utf-8", "replace")], name, rules.secrets):
+        yield Finding(name[:4] + "...", 0, f"{one.kind} in a file's name", one.shown, one.digest)
     if path.suffix == ".parquet":
         yield from _scan_parquet(path, name, rules.all)
         return
-    with path.open("rb") as file:
-        yield from _scan_stream(file, name, rules)
-    if zipfile.is_zipfile(path):  # by its end; what stands before the archive was looked at as well
-        yield from _scan_archive(path, name, rules)
+    try:
+        for piece in pieces(path, name):
+            people = piece.is_text and Path(name).name not in _VOCABULARY
+            found = _scan_blocks(piece.blocks, piece.name, rules.all if people else rules.secrets)
+            binary = not piece.is_text or "tfevents" in name
+            yield from dict.fromkeys(replace(one, line=0) for one in found) if binary else found
+    except Unreadable as error:
+        yield Finding(name, 0, "what cannot be looked into", str(error), _digest(str(error).encode()))
 
 
-def _scan_stream(file: IO[bytes], name: str, rules: _Rules) -> Iterator[Finding]:
-    """Findings of a file by its content: text in full, anything else in part and for secrets alone."""
-    start = file.read(8192)
-    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if b"\0" not in start or utf16:
-        fitting = rules.secrets if Path(name).name in _VOCABULARY else rules.all
-        yield from _scan_blocks(_blocks(file, start), name, fitting)
-        return
-    limit = MAX_BINARY_BYTES
-    if name.endswith(".safetensors"):  # 8 bytes: length of the JSON header (safetensors format)
-        limit = min(limit, 8 + int.from_bytes(start[:8], "little"))
-    data = (start + file.read(max(0, limit - len(start))))[:limit]
-    fitting = rules.all if _EVENTS in name else rules.secrets
-    found = [one for form in (data, data.replace(b"\0", b"")) for one in _scan_blocks([form], name, fitting)]
-    yield from dict.fromkeys(Finding(name, 0, one.kind, one.shown) for one in found)  # the second form is UTF-16's
+def _finding(name: str, line: int, kind: str, text: bytes) -> Finding:
+    return Finding(name, line, kind, mask(text.decode("utf-8", "replace")), _digest(text))
 
 
-def _blocks(file: IO[bytes], start: bytes) -> Iterator[bytes]:
-    """The file in blocks; the NULs of UTF-16 are dropped, so that its ASCII reads as such."""
-    yield start.replace(b"\0", b"")
-    while block := file.read(BLOCK_BYTES):
-        yield block.replace(b"\0", b"")
+def _digest(text: bytes) -> str:
+    """Enough to tell a text from another, too little to guess it from: 12 hexadecimal digits."""
+    return hashlib.sha256(b"countdown-r1 finding\0" + text).hexdigest()[:12]
 
 
 def _scan_blocks(blocks: Iterable[bytes], name: str, rules: tuple[Rule, ...]) -> list[Finding]:
     """Findings in a text that comes in blocks; what straddles two of them is seen in the overlap."""
-    found: dict[tuple[str, int], Finding] = {}
+    found: dict[_SPAN, Finding] = {}
+    written: dict[tuple[str, str], Finding] = {}  # in another writing, whose places are only about right
     tail, offset, line = b"", 0, 1
     for block in chain(blocks, (b"",)):
         window = tail + block
-        for kind, start, end, text in _matches(window, rules):
+        for kind, (start, end), text in _matches(window, rules):
             # What touches an edge inside the file may be part of something longer, which another window shows whole.
             if not (offset and start == 0) and not (block and end == len(window)):
                 where = line + window.count(b"\n", 0, start)
-                found[kind, offset + start] = Finding(name, where, kind, mask(text.decode("utf-8", "replace")))
+                found[offset + start, offset + end] = _finding(name, where, kind, text)
+        for plain in _other_writings(window):
+            for kind, (start, _), text in _matches(plain, rules):
+                one = _finding(name, line + plain.count(b"\n", 0, start), kind, text)
+                written.setdefault((one.kind, one.digest), one)
         keep = max(0, len(window) - OVERLAP_BYTES)
         line += window.count(b"\n", 0, keep)
         offset += keep
         tail = window[keep:]
-    return [found[key] for key in sorted(found, key=lambda key: key[1])]
+    plain_ones = [found[span] for span in sorted(found)]
+    known = {(one.kind, one.digest) for one in plain_ones}
+    return plain_ones + [one for key, one in written.items() if key not in known]
 
 
-def _matches(window: bytes, rules: tuple[Rule, ...]) -> Iterator[tuple[str, int, int, bytes]]:
-    """Kind, start, end and text of what the rules find in a window."""
+def _other_writings(window: bytes) -> Iterator[bytes]:
+    """The same text without escapes, and what its base64 says; each only where there is any."""
+    unescaped = _ESCAPE.sub(_character, window) if re.search(rb"\\[ux]|%[2-7]|&#", window) else window
+    if unescaped != window:
+        yield unescaped
+    said = [text for run in _BASE64.finditer(unescaped) if (text := _decoded(run.group()[:_MAX_BASE64]))]
+    if said:
+        yield b"\n".join(said)
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    hexadecimal = next((found[group] for group in range(1, 5) if found[group]), None)
+    return bytes([int(hexadecimal, 16) if hexadecimal else int(found[5])])
+
+
+def _decoded(run: bytes) -> bytes | None:
+    """What a run of base64 says when that is text, else None."""
+    head = base64.b64decode(run[:32].translate(_URL_SAFE))
+    if sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in head) < len(head):
+        return None
+    return base64.b64decode(run[: len(run) // 4 * 4].translate(_URL_SAFE)).replace(b"\0", b"")
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _matches(window: bytes, rules: tuple[Rule, ...]) -> Iterator[tuple[str, _SPAN, bytes]]:
+    """Kind, place and text of what the rules find in a window; of two that overlap the earlier rule's."""
+    runs = [(run.start(), run.group()) for run in _LONG_WORDS.finditer(window)]
+    words = b"\n".join(word for _, word in runs)
+    begins = list(accumulate((len(word) + 1 for _, word in runs), initial=0))
+    folded, folded_words = window.lower(), words.lower()
+    taken: list[_SPAN] = []
     for rule in rules:
-        if any(needle in window for needle in rule.needles):
-            for match in rule.pattern.finditer(window):
-                text = match[match.lastindex or 0]
-                if not (rule.harmless and rule.harmless.fullmatch(text)):
-                    yield rule.kind, *match.span(), text
-
-
-def _scan_archive(file: Path | IO[bytes], name: str, rules: _Rules, depth: int = 0) -> Iterator[Finding]:
-    """Each member of a zip file (a wheel is one) as if it lay in the folder, archives in archives too."""
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.namelist():
-            content, inside = archive.read(member), f"{name}!{member}"
-            yield from _scan_stream(io.BytesIO(content), inside, rules)
-            if depth < MAX_NESTED_ARCHIVES and zipfile.is_zipfile(io.BytesIO(content)):
-                yield from _scan_archive(io.BytesIO(content), inside, rules, depth + 1)
+        for at, until, text in rule.find(*(words, folded_words) if rule.token else (window, folded)):
+            run = bisect_right(begins, at) - 1
+            shift = runs[run][0] - begins[run] if rule.token else 0
+            span = start, end = at + shift, until + shift
+            if not any(start < stop and begin < end for begin, stop in taken):
+                taken.append(span)
+                yield rule.kind, span, text
 
 
 def _scan_parquet(path: Path, name: str, rules: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -197,37 +237,34 @@ def _scan_parquet(path: Path, name: str, rules: tuple[Rule, ...]) -> Iterator[Fi
     schema = file.schema_arrow.to_string(truncate_metadata=False, show_schema_metadata=True).encode()
     told = [*(file.schema_arrow.metadata or {}).values(), *(file.metadata.metadata or {}).values()]
     for finding in _scan_blocks([b"\n".join((schema, *told))], name, rules):
-        yield Finding(f"{name}#schema", 0, finding.kind, finding.shown)
-    for batch in file.iter_batches(batch_size=10_000):
+        yield replace(finding, path=f"{name}#schema", line=0)
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
         for column, values in zip(batch.schema.names, batch.columns, strict=True):
-            for text in _texts(values):
-                for kind, _, _, value in _matches(text, rules):
-                    row = first_row + _row(values, value)
-                    yield Finding(f"{name}#{column}", row, kind, mask(value.decode("utf-8", "replace")))
+            if _HOLDS_TEXT.search(str(values.type)):
+                for row, one in _scan_column(values, f"{name}#{column}", rules):
+                    yield replace(one, line=first_row + row)
         first_row += batch.num_rows
 
 
-def _texts(values: pa.Array) -> Iterator[bytes]:
-    """The texts of an Arrow array joined by line ends, those inside lists and structs too."""
-    import pyarrow as pa
-
-    if isinstance(values, pa.DictionaryArray):
-        yield from _texts(values.dictionary)
-    elif isinstance(values, pa.MapArray):
-        yield from _texts(values.keys)
-        yield from _texts(values.items)
-    elif isinstance(values, pa.StructArray):
-        for field in values.flatten():
-            yield from _texts(field)
-    elif isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
-        yield from _texts(values.flatten())
-    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        yield "\n".join(text for text in values.to_pylist() if text).encode()
-    elif pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        yield b"\n".join(content for content in values.to_pylist() if content)
+def _scan_column(values: pa.Array, name: str, rules: tuple[Rule, ...]) -> Iterator[tuple[int, Finding]]:
+    """Findings with their rows; the rows are looked at one by one only when there is something to find in them all."""
+    rows = [b"\n".join(_texts(value)) for value in values.to_pylist()]
+    everything = [*rows, *_texts(values.dictionary.to_pylist())] if hasattr(values, "dictionary") else rows
+    unplaced = {one.digest: one for one in _scan_blocks([b"\n".join(everything)], name, rules)}
+    for row, text in enumerate(rows if unplaced else ()):
+        for one in _scan_blocks([text], name, rules):
+            unplaced.pop(one.digest, None)
+            yield row, one
+    yield from ((0, one) for one in unplaced.values())  # in a dictionary's unused value, or across rows
 
 
-def _row(values: pa.Array, text: bytes) -> int:
-    """Index of the first row that holds a text."""
-    wanted = text.decode("utf-8", "replace")
-    return next((row for row, value in enumerate(values.to_pylist()) if wanted in str(value)), 0)
+def _texts(value: Any) -> Iterator[bytes]:
+    """Every text in a value of a row, whatever it is nested in; keys of structs are in the schema."""
+    if isinstance(value, str):
+        yield value.encode("utf-8", "replace")
+    elif isinstance(value, bytes):
+        yield value.replace(b"\0", b"")
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(_texts(inner) for inner in value.values())
+    elif isinstance(value, list | tuple):
+        yield from chain.from_iterable(map(_texts, value))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-HUB_PARTS = {"hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules"}
+HUB_PARTS = {"hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_contents", "scan_rules"}
 ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names"}
 MAY_IMPORT = {
     "errors": set[str](),
@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "hub_errors": {"errors"},
     "rehearsal": {"errors", "manifest", "hub_errors"},
     "hub": {"errors", "manifest", "hub_errors", "rehearsal"},
+    "scan_contents": set(),
     "scan_rules": set(),
-    "scan": {"errors", "scan_rules"},
+    "scan": {"errors", "scan_contents", "scan_rules"},
     "hub_push": {"errors", "manifest", "hub_errors", "hub", "scan"},
     "hub_verify": {"errors", "hub_errors", "hub", "hub_push"},
     "names": {"errors"},
@@ -67,9 +68,9 @@ def sources() -> list[Path]:
 
 
 def data_files(package: str, folder: Path) -> list[str]:
-    """What lies in a package beside its modules, as posix paths below it; for the root, the marker of its types."""
+    """What lies in a package beside its modules, as posix paths below it; for the root, these two."""
     if package == "countdown_r1":
-        return ["py.typed"]
+        return ["py.typed", "secret_forms.json"]
     found = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".py")
     return [path.as_posix() for path in found if not any(part.startswith((".", "__")) for part in path.parts)]
 

@@ -291,10 +291,10 @@ def test_aiming_at_the_target_is_no_sub_goal() -> None:
 
 @pytest.mark.parametrize("unit", ["55 + 36 = 91. Wait, ", "1+", "<think>", "\0"])
 def test_a_completion_of_10_mb_takes_seconds_and_is_said_to_be_cut(unit: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     values = record(unit * (10_000_000 // len(unit)), Puzzle((55, 36, 7, 19), 65))
     counts = summarise([values])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert counts["cut"] == 1
     assert counts["solved"] == 0
 

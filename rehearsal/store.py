@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..repo_names import ALLOWED, is_repo_id
+
 KINDS = ("models", "datasets", "spaces")
 RESERVED_NAMESPACES = {"api", "datasets", "spaces", "models"}
 MAX_PATH_CHARS, MAX_SEGMENT_BYTES = 1024, 255
@@ -283,12 +285,8 @@ def _changed_tree(tree: dict[str, Entry], steps: list[tuple[str, Entry | None]])
 
 def check_repo_id(repo_id: str) -> None:
     """``NS/NAME`` as the Hub allows it; ``Refused`` 400 otherwise. Keeps every repository inside the data folder."""
-    namespace, _, name = repo_id.partition("/")
-    usable = all(re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,94}\w)?", part, re.ASCII) for part in (namespace, name))
-    if not usable or re.search(r"--|\.\.|\.git$|\.ipynb$", repo_id) or namespace in RESERVED_NAMESPACES:
-        raise Refused(
-            400, f"'{repo_id[:200]}' is not a repository id: NAMESPACE/NAME of letters, digits, '-', '_', '.'"
-        )
+    if not is_repo_id(repo_id) or repo_id.partition("/")[0] in RESERVED_NAMESPACES:
+        raise Refused(400, f"'{repo_id[:200]}' is not a repository id: NAMESPACE/NAME of {ALLOWED}")
 
 
 def check_path(path: str) -> str:

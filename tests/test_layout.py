@@ -21,16 +21,20 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
 ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules", "models"}
+ROOT_PARTS |= {"hub_changes", "places", "repo_names"}
 MAY_IMPORT = {
     "errors": set[str](),
     "manifest": {"errors"},
+    "places": set(),
+    "repo_names": {"errors"},
     "hub_errors": {"errors"},
-    "rehearsal": {"errors", "manifest", "hub_errors"},
+    "rehearsal": {"errors", "manifest", "hub_errors", "repo_names"},
     "hub": {"errors", "manifest", "hub_errors", "rehearsal"},
     "scan_rules": set(),
     "scan": {"errors", "scan_rules"},
-    "hub_push": {"errors", "manifest", "hub_errors", "hub", "scan"},
-    "hub_verify": {"errors", "hub_errors", "hub", "hub_push"},
+    "hub_changes": {"errors", "manifest", "hub_errors", "hub"},
+    "hub_push": {"hub_errors", "hub", "hub_changes", "scan"},
+    "hub_verify": {"errors", "hub_errors", "hub", "hub_changes"},
     "models": {"errors", "manifest", "hub_errors", "hub"},
     "game": {"errors"},
     "build_dataset": ROOT_PARTS | {"game"},

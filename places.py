@@ -42,9 +42,9 @@ def without_places(value: Any, run: Path | None = None) -> Any:
 
 
 def _text(value: str, run: Path | None) -> str:
-    """A whole value may be a path with spaces in it: then a slash follows its last space."""
-    spaced = "\n" not in value and re.search(r"[\\/]", value.rpartition(" ")[2]) and " " in value
-    return without_paths(f'"{value}"', run)[1:-1] if spaced and '"' not in value else without_paths(value, run)
+    """A whole value may be a path with spaces in it: then a slash follows its first space."""
+    spaced = re.search(r"[\\/]", value.partition(" ")[2]) and not re.search(r"[\n\"]", value)
+    return without_paths(f'"{value}"', run)[1:-1] if spaced else without_paths(value, run)
 
 
 def without_paths(text: str, run: Path | None = None) -> str:

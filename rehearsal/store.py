@@ -35,6 +35,17 @@ _LFS_SUFFIXES = (  # what the Hub's own .gitattributes sends to LFS, and images
     "pickle pkl png pt pth rar safetensors tar tflite tgz wasm wav webp whl xz zip zst"
 )
 GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _LFS_SUFFIXES.split())
+SPACE_CARD = """---
+title: {title}
+emoji: 🏢
+colorFrom: blue
+colorTo: gray
+sdk: {sdk}
+pinned: false
+---
+
+Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference
+"""
 
 
 class Refused(Exception):
@@ -121,14 +132,18 @@ class Store:
         return [self.repo(kind, repo_id) for repo_id in sorted(ids)]
 
     def create(self, kind: str, repo_id: str, *, private: bool, sdk: str | None, space: dict[str, Any]) -> Repo:
-        """A new repository with the Hub's first commit: a ``.gitattributes`` that says what goes to LFS."""
+        """A new repository with the Hub's first commit: a ``.gitattributes`` that says what goes to LFS, and the card
+        of a Space."""
         check_repo_id(repo_id)
         with self.lock:
             if (self._folder(kind, repo_id) / "repo.json").exists():
                 raise Refused(409, f"You already created this {kind[:-1]} repo: {repo_id}")
             repo = Repo(kind, repo_id, private, now(), sdk, space=space)
-            first = Change("initial commit", "", None, [(".gitattributes", self.add_file(GITATTRIBUTES.encode()))])
-            return self._advance(repo, "refs/heads/main", first, None)[0]
+            files = {".gitattributes": GITATTRIBUTES}
+            if kind == "spaces":
+                files["README.md"] = SPACE_CARD.format(title=repo_id.partition("/")[2], sdk=sdk)
+            steps: list[tuple[str, Entry | None]] = [(name, self.add_file(files[name].encode())) for name in files]
+            return self._advance(repo, "refs/heads/main", Change("initial commit", "", None, steps), None)[0]
 
     def delete(self, repo: Repo) -> None:
         """Gone at once: the folder is moved away first, then removed."""

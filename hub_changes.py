@@ -29,7 +29,7 @@ FIRST_TITLE = "initial commit"  # of the commit with which the Hub makes a repos
 KEPT = ".gitattributes"  # written by the Hub itself; says what goes to LFS
 FIRST_FILES = {KEPT, "README.md"}  # all that the Hub puts into it
 LARGE_BYTES = 2**20
-SHOWN_FILES = 5
+SHOWN_FILES, SHOWN_TITLES = 5, 3
 _ASKED_AT_ONCE = 100  # the Hub looks the last commit of each path up in the history
 _digests: dict[tuple[int, int, int, int], str] = {}
 
@@ -165,6 +165,14 @@ def signed(hub: Hub, at: Branch, own: Collection[str] = ()) -> tuple[set[str], l
     if others and others[-1] == commits[-1] and _is_first(hub, at, commits[-1]):
         others.pop()
     return {one.commit_id for one in commits} - {one.commit_id for one in others}, others
+
+
+def others_titles(hub: Hub, repo_id: str, repo_type: str, refs: Mapping[str, str], own: Collection[str]) -> str:
+    """The titles of the commits of others that lead to any branch, tag or pull request, '' when there are none."""
+    branches = [Branch(repo_id, repo_type, head) for head in sorted(set(refs.values()))]
+    found = {one.commit_id: one.title for at in branches for one in signed(hub, at, own)[1]}
+    shown = list(found.values())[:SHOWN_TITLES]
+    return "; ".join([*shown, *["..."] * (len(found) > len(shown))])
 
 
 def _is_signed(commit: GitCommitInfo) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import HubError
 from ..hub import Hub, plain, read_text
-from ..hub_changes import Branch, Changes, compare, local_files, refs_of, refuse_taken
+from ..hub_changes import Branch, Changes, compare, local_files, others_titles, refs_of, refuse_taken
 from . import repositories
 from .checkpoints import Run
 from .ledger import ledger_of
@@ -52,6 +53,17 @@ def refuse_taken_names(run: Path, hub: Hub, links: Links, roles: Collection[str]
     for role, (kind, repo_id) in links.repos.items():
         if role in roles:
             refuse_taken(hub, repo_id, kind, own_commits(run, hub, repo_id))
+
+
+def refuse_opening(run: Path, hub: Hub, links: Links, refs: Refs) -> None:
+    """Raise ``HubError`` when publishing openly would show a private repository's history that others wrote."""
+    for role, (kind, repo_id) in links.repos.items():
+        if refs[role] and not repositories.is_open(hub, repo_id, kind):
+            with plain(hub, f"looking at {repo_id}"):
+                titles = others_titles(hub, repo_id, kind, refs[role] or {}, own_commits(run, hub, repo_id))
+            if titles:
+                fix = "open it on its page yourself, or choose another name"
+                raise HubError(f"{repo_id} is private, and --public would open commits of others ({titles}): {fix}")
 
 
 def make_plan(

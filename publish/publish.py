@@ -25,7 +25,7 @@ from .checkpoints import Run, base_model, read_run
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
 from .links import Links, check_names
-from .plan import Refs, ask_refs, known_data, learn, make_plan, own_commits, replaced_model, show
+from .plan import Refs, ask_refs, known_data, learn, make_plan, own_commits, refuse_opening, replaced_model, show
 from .record import Published, Pushed, place_of, published_by, pushed_from, write_record
 from .source import fetch_dataset
 from .staging import Part, fill, parts, repo_links
@@ -94,6 +94,8 @@ def publish(
             return published_by(hub, links, wish.public, tuple(one.part for one in planned))
         if not wish.replace:
             refuse_foreign(one.changes for one in planned if one.changes)
+        if wish.public and refs:
+            refuse_opening(finished.folder, hub, links, refs)
         with only_publisher(finished.folder, place_of(hub)) as ledger:
             one = _Publication(finished, hub, wish, ledger, Path(temporary), echo)
             pushed, links = one.push_all(links)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import StageError
 from ..hub import Hub, plain
-from ..hub_changes import Branch, refs_of, remote_files, signed
+from ..hub_changes import Branch, others_titles, refs_of, remote_files
 from ..hub_errors import status_of
 from ..hub_push import push_text
 from .dataset_cards import other_models, without_model
@@ -26,7 +26,7 @@ from .plan import own_commits
 from .record import RECORD, forget_record, place_of, records
 from .repositories import call, dataset_card_of
 
-SHOWN_COMMITS, NOT_FOUND = 3, 404
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,7 @@ def _others_part(
     if any(name.startswith("pr/") for name in refs):
         return "which has a pull request: delete it on its page if all of it may go"
     own = own_commits(run, hub, repo_id)
-    branches = [Branch(repo_id, kind, head) for head in set(refs.values())]
-    others = {one.commit_id: one.title for at in branches for one in signed(hub, at, own)[1]}
-    if others:
-        titles = "; ".join([*list(others.values())[:SHOWN_COMMITS], *["..."] * (len(others) > SHOWN_COMMITS)])
+    if titles := others_titles(hub, repo_id, kind, refs, own):
         return f"which holds commits of others ({titles}): delete it on its page if all of it may go"
     if record["dataset"] and repo_id == record["dataset"]["id"]:
         replaced = _holds_other_data(hub, Branch(repo_id, kind), record)

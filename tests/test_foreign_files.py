@@ -108,7 +108,7 @@ def test_a_dry_run_marks_what_is_not_ours_and_leaves_the_hub_as_it_is(place: Pat
     assert repos(place) == before
     requests = [json.loads(line) for line in log.read_text().splitlines()[asked:]]
     sent = [line["path"] for line in requests if line["method"] not in ("GET", "HEAD")]
-    assert not [path for path in sent if path.startswith("/api/") and "/paths-info/" not in path], "that one reads"
+    assert {path.rsplit("/", 2)[1] for path in sent} <= {"paths-info", "rehearsal"}, "one reads, one waits for us"
     said = done.stdout
     assert "deletes  theirs.bin  (others wrote it)" in said and "README.md  (changes, others wrote it)" in said
     assert "-by hand" in said and "+# countdown-r1-toy" in said, "how the card changes"
@@ -126,6 +126,9 @@ def test_replace_says_what_goes_and_publishing_again_is_no_news(place: Path) -> 
     lost = "delete theirs.bin and overwrite README.md in jona/prod at main, which others wrote"
     assert f"--replace: {lost}" in done.stderr
     assert "theirs.bin" not in files(place, "models", "jona/prod")
+    opened = command(place, *words, "--replace", "--public", "--yes")
+    assert opened.returncode == 1, "the history holds what others kept private"
+    assert "jona/prod is private, and --public would open commits of others (Upload by hand)" in opened.stderr
     before = repos(place)
     again = command(place, *words, "--dry-run")
     assert again.returncode == 0 and "files: nothing changes; keeps the tag v1.0" in again.stdout

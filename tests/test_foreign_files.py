@@ -111,7 +111,7 @@ def test_a_dry_run_marks_what_is_not_ours_and_leaves_the_hub_as_it_is(place: Pat
     assert {path.rsplit("/", 2)[1] for path in sent} <= {"paths-info", "rehearsal"}, "one reads, one waits for us"
     said = done.stdout
     assert "deletes  theirs.bin  (others wrote it)" in said and "README.md  (changes, others wrote it)" in said
-    assert "-by hand" in said and "+# countdown-r1-toy" in said, "how the card changes"
+    assert "  -by hand" in said and "  +pipeline_tag" in said, "how the card changes"
     told = "model ida/countdown-r1-toy: is there, private; files: "
     [state] = [line for line in said.splitlines() if line.startswith(told)]
     assert "2 of others; refused without --replace; tag to come: v1.0" in state and "1 deleted" in state

@@ -21,6 +21,7 @@ from .errors import InputError, StageError
 from .extras import SERVING, TRAINING, need
 from .hub import Hub, connect
 from .manifest import FILE_NAME, damaged_files, refuse_foreign
+from .repo_names import check_namespace
 
 if TYPE_CHECKING:
     from .train.recipe import Recipe
@@ -38,6 +39,7 @@ class Chain:
     namespace: str
     hub_name: str
     command: str
+    replace: bool = False
 
 
 def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Echo) -> None:
@@ -46,6 +48,7 @@ def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Ec
     if serve_port is not None:
         need(*SERVING, command="space")
     hub = connect(chain.hub_name)  # before any stage imports a client of the Hub
+    _check_target(chain, hub)
     _claim_folder(chain, overwrite)
     if not (chain.out / "model").exists():
         _check_recipe(chain)
@@ -58,6 +61,18 @@ def run_chain(chain: Chain, *, overwrite: bool, serve_port: int | None, echo: Ec
     echo(summary(chain.out))
     if serve_port is not None:
         serve(chain, serve_port, echo)
+
+
+def _check_target(chain: Chain, hub: Hub) -> None:
+    """Find a name that the Hub refuses, or a repository that others wrote to, now and not after the training."""
+    from .publish.links import check_names, every_link
+    from .publish.plan import refuse_taken_names
+
+    check_namespace(chain.namespace)
+    links = every_link(chain.namespace, chain.out.resolve().name, chain.recipe.publish.dataset_name)
+    check_names(links)
+    if not chain.replace:
+        refuse_taken_names(chain.out.resolve(), hub, links, links.repos)
 
 
 def _check_recipe(chain: Chain) -> None:
@@ -120,8 +135,8 @@ def publish(chain: Chain, hub: Hub, echo: Echo) -> None:
     from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    wish = Wish(public=chain.recipe.publish.public)
-    publish_run(chain.out, namespace=chain.namespace, hub=hub, wish=wish, overwrite=True, echo=echo)
+    wish = Wish(public=chain.recipe.publish.public, replace=chain.replace)
+    publish_run(chain.out, namespace=chain.namespace, hub=hub, wish=wish, echo=echo)
 
 
 def serve(chain: Chain, port: int, echo: Echo) -> None:

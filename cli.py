@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shlex
 import sys
@@ -16,14 +17,16 @@ from typing import Any
 
 import click
 
-from .errors import CountdownError, InputError
+from .errors import CountdownError, HubError, InputError
 from .names import near
+from .repo_names import check_namespace, check_repo_id, run_name
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE_TEXT = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b"
     r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # all that torch.save says of it
 )
+REPLACE_HELP = "Overwrite and delete what others wrote in the repository too [default: refuse]."
 HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
 
 
@@ -139,6 +142,7 @@ def shares(text: str | None) -> dict[int, float] | None:
 @click.option("--source", help="Prove and convert existing puzzles: a Hub id, a folder or a data file.")
 @click.option("--template", "templates", multiple=True, help="A prompt template of your own (YAML file).")
 @click.option("--push-to", metavar="NS/NAME", help="Also push to this Hub repository (private).")
+@click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
@@ -155,6 +159,7 @@ def build_dataset(
     source: str | None,
     templates: tuple[str, ...],
     push_to: str | None,
+    replace: bool,
     hub_name: str,
     overwrite: bool,
     as_json: bool,
@@ -167,6 +172,8 @@ def build_dataset(
       countdown-r1 build-dataset --out hard --rows 5000 --numbers 4 --levels 2:0.8,3:0.2
       countdown-r1 build-dataset --out tasks --source Jiayi-Pan/Countdown-Tasks-3to4
     """
+    if push_to:
+        check_repo_id(push_to, "choose another --push-to")
     hub = connect(hub_name) if push_to or (source and hub_name != "hub") else None
     from .build_dataset import dataset
     from .build_dataset.generate import Wish
@@ -185,8 +192,18 @@ def build_dataset(
     )
     if as_json:
         click.echo(json.dumps({"out": str(out), "results": written.results}))
-    url = dataset.push(out, push_to, hub) if push_to and hub else None
+    url = pushed_dataset(out, push_to, hub, replace) if push_to and hub else None
     finish(url or out, as_json)
+
+
+def pushed_dataset(out: Path, repo_id: str, hub: Any, replace: bool) -> str:
+    """The page of a built dataset, pushed. What was refused lies in ``out``, which the error says."""
+    from .build_dataset import dataset
+
+    try:
+        return dataset.push(out, repo_id, hub, replace=replace)
+    except HubError as error:
+        raise HubError(f"{error}; {out} is built, so the same command takes --overwrite") from error
 
 
 @main.command("verify-dataset")
@@ -227,6 +244,7 @@ def verify_dataset(target: str, hub_name: str, as_json: bool) -> None:
 @click.option("--gpus-per-node", type=int, help="GPUs of each machine; a vLLM server may take one.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--push-to", "namespace", metavar="NAMESPACE", help="Push each checkpoint there while training goes on.")
+@click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--mirror", metavar="URL", help="Load models and datasets from here; pushes go to the Hub.")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and start nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
@@ -242,6 +260,7 @@ def train(
     gpus_per_node: int | None,
     hub_name: str,
     namespace: str | None,
+    replace: bool,
     mirror: str | None,
     dry_run: bool,
     overwrite: bool,
@@ -269,7 +288,11 @@ def train(
     recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
     dataset = dataset or f"outputs/{recipe.name}/dataset"
     out = out or Path("outputs", recipe.name, "model")
-    callbacks, forwarded = live_pushing(recipe.name, namespace, hub_name, mirror, dry_run)
+    options = (
+        ["--push-to", namespace, "--hub", hub_name, *(["--mirror", mirror] if mirror else [])] if namespace else []
+    )
+    forwarded = options + ["--replace"] * bool(namespace and replace)
+    callbacks = live_pushing(recipe, out, namespace, hub_name, mirror, replace, dry_run) if namespace else []
     hub = connect(hub_name) if recipe.launch.launcher == "hf-jobs" and not dry_run else None
     if hub is None and not namespace:
         connect_if_remote(dataset, hub_name)
@@ -401,8 +424,9 @@ def cost(run_folder: Path, as_json: bool) -> None:
 @click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
 @click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
-@click.option("--dry-run", is_flag=True, help="List what would be pushed, and contact nobody.")
-@click.option("--overwrite", is_flag=True, help="Replace RUN/published if it records another place.")
+@click.option("--replace", is_flag=True, help=REPLACE_HELP)
+@click.option("--dry-run", is_flag=True, help="List what would be pushed and what it changes there, and send nothing.")
+@click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)  # nothing is left for it to allow
 def publish(
     run_folder: Path,
     namespace: str,
@@ -415,17 +439,18 @@ def publish(
     base: str | None,
     addresses: tuple[str, ...],
     read_back: bool,
+    replace: bool,
     dry_run: bool,
-    overwrite: bool,
 ) -> None:
     """Publish RUN (outputs/NAME): dataset, model with a branch per checkpoint, records, cards, Space, collection.
 
     Everything is read back and compared before it is tagged and called published. The same command completes what
-    was interrupted and sends only what changed.
+    was interrupted and sends only what changed. Files that this program did not put there are listed, and neither
+    overwritten nor deleted without --replace; a card that was changed on the Hub's page is one of them.
 
     \b
     Examples:
-      countdown-r1 publish outputs/demo --push-to me --dry-run          every file, size and commit, nothing sent
+      countdown-r1 publish outputs/demo --push-to me --dry-run          every file and what it changes, nothing sent
       countdown-r1 publish outputs/demo --push-to me --hub rehearsal    look at it first: countdown-r1 hub
       countdown-r1 publish outputs/demo --push-to me                    private, until you say --public
       countdown-r1 publish my-trl-run --adopt --push-to me              a model that another program trained
@@ -436,10 +461,8 @@ def publish(
     from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    wish = Wish(public, space, adopt, base, read_back, addresses)
-    publish_run(
-        run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, overwrite=overwrite, echo=click.echo
-    )
+    wish = Wish(public, space, adopt, base, read_back, addresses, replace)
+    publish_run(run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, echo=click.echo)
     if not dry_run:
         finish(run_folder / "published")
 
@@ -447,11 +470,13 @@ def publish(
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=Existing(file_okay=False))
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
+@click.option("--from", "namespace", metavar="NAMESPACE", help="Where it was published to, if to several.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
+def unpublish(run_folder: Path, hub_name: str, namespace: str | None, yes: bool) -> None:
     """Take a published RUN back: list what would be deleted, ask, and delete it.
 
-    A dataset that other models name stays; only this model's line in its card goes.
+    A repository with commits or pull requests of others stays whole. So does a dataset that other models name; only
+    this model's line in its card goes.
 
     \b
     Example:
@@ -460,12 +485,13 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
     hub = connect(hub_name)
     from .publish.unpublish import plan, withdraw
 
-    planned = plan(run_folder, hub)
+    planned = plan(run_folder, hub, namespace)
     click.echo("\n".join(planned.lines()))
     if not yes:
         click.confirm("This cannot be undone. Delete it?", abort=True)
     withdraw(planned, hub, click.echo)
-    finish(f"{run_folder} is not published any more; its own files are as they were")
+    ended = "stays published where others had a part in it" if planned.left else "is not published there any more"
+    finish(f"{run_folder} {ended}; its own files are as they were")
 
 
 @main.command()
@@ -482,6 +508,7 @@ def unpublish(run_folder: Path, hub_name: str, yes: bool) -> None:
     "--language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Unless the browser asks."
 )
 @click.option("--push-to", metavar="NS/NAME", help="Make a Space on the Hub instead of serving here.")
+@click.option("--replace", is_flag=True, help=f"With --push-to: {REPLACE_HELP[0].lower()}{REPLACE_HELP[1:]}")
 @click.option("--zero-gpu", is_flag=True, help="With --push-to: for ZeroGPU hardware.")
 @click.option("--no-wait", is_flag=True, help="With --push-to: do not wait until the Space runs.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
@@ -493,6 +520,7 @@ def space(
     host: str,
     language: str,
     push_to: str | None,
+    replace: bool,
     zero_gpu: bool,
     no_wait: bool,
     hub_name: str,
@@ -506,13 +534,15 @@ def space(
       countdown-r1 space --model me/countdown-r1-demo --push-to me/countdown --zero-gpu
     """
     if push_to:
+        check_repo_id(push_to, "choose another --push-to")
         hub = connect(hub_name)
         from .space.deploy import push_space
         from .space.package import Wishes
         from .space.story import story_of
 
         wishes = Wishes(story_of(model, run), others, zero_gpu)
-        finish(push_space(model, push_to, hub, wishes=wishes, wait=not no_wait, echo=click.echo))
+        options: dict[str, Any] = {"wishes": wishes, "wait": not no_wait, "replace": replace}
+        finish(push_space(model, push_to, hub, **options, echo=click.echo))
         return
     connect_if_remote(model, hub_name)
     from .space.server import serve
@@ -561,6 +591,7 @@ def solve(
 @click.option("--push-to", "namespace", default="rehearsal", show_default=True, help="User or organisation.")
 @click.option("--hub", "hub_name", default="rehearsal", show_default=True, help=HUB_HELP)
 @click.option("--overwrite", is_flag=True, help="Start from nothing, replacing the run's folder.")
+@click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--serve/--no-serve", default=True, show_default=True, help="Serve the Space at the end.")
 @click.option("--port", default=7860, show_default=True, help="The Space's port.")
 def run(
@@ -570,6 +601,7 @@ def run(
     namespace: str,
     hub_name: str,
     overwrite: bool,
+    replace: bool,
     serve: bool,
     port: int,
 ) -> None:
@@ -586,7 +618,7 @@ def run(
     from .chain import Chain, run_chain
 
     run_chain(
-        Chain(recipe, out or Path("outputs", recipe.name), namespace, hub_name, command_line()),
+        Chain(recipe, out or Path("outputs", recipe.name), namespace, hub_name, command_line(), replace),
         overwrite=overwrite,
         serve_port=port if serve else None,
         echo=click.echo,
@@ -665,18 +697,26 @@ def connect(hub_name: str, *, write: bool = True, mirror: str | None = None) -> 
 
 
 def live_pushing(
-    name: str, namespace: str | None, hub_name: str, mirror: str | None, dry_run: bool
-) -> tuple[list[Any], list[str]]:
-    """The callback that pushes checkpoints to the Hub, and the options by which a started process makes its own."""
-    if not namespace:
-        return [], []
-    forwarded = ["--push-to", namespace, "--hub", hub_name, *(["--mirror", mirror] if mirror else [])]
+    recipe: Any, out: Path, namespace: str, hub_name: str, mirror: str | None, replace: bool, dry_run: bool
+) -> list[Any]:
+    """The callback that pushes checkpoints to the Hub, none in a dry run.
+
+    Raises ``CountdownError`` now for a name that the Hub refuses or a repository that others wrote to.
+    """
+    from .publish.links import check_names, every_link
+
+    check_namespace(namespace)
+    links = every_link(namespace, run_name(out, recipe.name), recipe.publish.dataset_name)
+    check_names(links)
     if dry_run:
-        return [], forwarded
+        return []
     hub = connect(hub_name, mirror=mirror)
     from .publish.live import LivePush
+    from .publish.plan import refuse_taken_names
 
-    return [LivePush(hub, f"{namespace}/countdown-r1-{name}")], forwarded
+    if not replace and os.environ.get("RANK", "0") == "0":
+        refuse_taken_names(out.resolve().parent, hub, links, {"model"})
+    return [LivePush(hub, links.model, replace=replace)]
 
 
 def connect_if_remote(names: str, hub_name: str) -> None:

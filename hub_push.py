@@ -2,53 +2,41 @@
 
 A push compares the folder with the branch as it is, sends what differs in as few commits as the Hub's limits allow,
 and names the commit it was compared with. So a rerun resumes, equal folders make no commit, and when a conflict, a
-refusal or a lost answer leaves it open what has happened, the branch is looked at anew instead of asked again.
+refusal or a lost answer leaves it open what has happened, the branch is looked at anew instead of asked again. What
+others wrote is neither overwritten nor deleted unless that was asked for (``hub_changes``).
 """
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import manifest
-from .errors import HubError
 from .hub import Hub, plain, quiet_bars
+from .hub_changes import (
+    SIGNATURE,
+    Branch,
+    compare,
+    foreign_files,
+    git_name,
+    head_of,
+    local_files,
+    refuse_foreign,
+    remote_files,
+)
 from .hub_errors import retried
 from .scan import refuse, scan
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
-    from huggingface_hub.hf_api import RepoFile
 
-KEPT = ".gitattributes"  # written by the Hub itself; says what goes to LFS
 # One commit takes the Hub longer with every file, and text travels inside it; commits themselves are rationed.
 MAX_COMMIT_FILES, MAX_COMMIT_TEXT_BYTES, MAX_TEXT_BYTES = 2_000, 100 * 2**20, 10 * 2**20
-LARGE_BYTES = 2**20
 LAST = ("README.md", "manifest.json")  # a branch whose card is there is complete
-_digests: dict[tuple[int, int, int, int], str] = {}
 
 
-@dataclass(frozen=True)
-class Branch:
-    """A branch, or a commit, of one repository."""
-
-    repo_id: str
-    repo_type: str
-    revision: str = "main"
-
-    def __str__(self) -> str:
-        return f"{self.repo_id} at {self.revision}"
-
-    @property
-    def where(self) -> dict[str, Any]:
-        """As huggingface_hub's own arguments."""
-        return {"repo_id": self.repo_id, "repo_type": self.repo_type, "revision": self.revision}
-
-
-def push_folder(
+def push_folder(  # noqa: PLR0913 - what to push, where, and the two things that a caller may allow
     hub: Hub,
     repo_id: str,
     repo_type: str,
@@ -57,49 +45,44 @@ def push_folder(
     revision: str = "main",
     message: str,
     allowed: Collection[str] = (),
+    own: Collection[str] = (),
+    replace: bool = False,
 ) -> str:
     """Make a branch an exact mirror of a folder; returns the commit's sha.
 
     The branch is created when it is missing, files that are gone are deleted, and no commit is made when nothing
-    changed. ``allowed`` are e-mail addresses that may be in it. Raises ``HubError`` when a file holds a secret (before
-    anything is sent) or the Hub refuses.
+    changed. ``allowed`` are e-mail addresses that may be in it, ``own`` commits that are known as ours; with
+    ``replace`` what others wrote goes too, which is said. Raises ``HubError`` when a file holds a secret or others'
+    work would be lost (both before anything is sent), or the Hub refuses.
     """
     files = local_files(folder)
     refuse(scan(folder, {"access token in use": hub.token or ""}, files, allowed))
     branch = Branch(repo_id, repo_type, revision)
     with plain(hub, f"pushing to {branch}"), quiet_bars(path.stat().st_size for path in files.values()):
         _ensure_branch(hub, branch)
-        return retried(lambda: _push_once(hub, branch, files, message))
+        return retried(lambda: _push_once(hub, branch, files, message, own, replace))
 
 
-def push_text(hub: Hub, branch: Branch, name: str, text: str, *, message: str) -> str:
-    """Make one small file of a branch this text, in a commit unless it is; returns the branch's commit."""
+def push_text(hub: Hub, branch: Branch, name: str, text: str, *, message: str, own: Collection[str] = ()) -> str:
+    """Make one small file of a branch this text, in a commit unless it is; returns the branch's commit.
+
+    A file that others changed stays theirs: the commit is not signed.
+    """
     from huggingface_hub import CommitOperationAdd
 
     content = text.encode()
 
     def once() -> str:
         head = head_of(hub, branch)
-        entry = remote_files(hub, Branch(branch.repo_id, branch.repo_type, head)).get(name)
-        if entry is not None and entry.blob_id == _git_name(content):
+        remote = remote_files(hub, branch.at(head))
+        if name in remote and remote[name].blob_id == git_name(content):
             return head
-        return _commit(hub, branch, [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)], message, head)
+        theirs = foreign_files(hub, branch, head, remote, [name] if name in remote else [], own)
+        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)]
+        return _commit(hub, branch, operations, message, head, "" if theirs else SIGNATURE)
 
     with plain(hub, f"changing {name} of {branch}"):
         return retried(once)
-
-
-def local_files(folder: Path) -> dict[str, Path]:
-    """What a push of the folder would send, by path in the repository."""
-    if not folder.is_dir():
-        raise HubError(f"{folder} is not a folder: there is nothing to push")
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: path for name, path in paths.items() if not {".git", ".cache"} & set(name.split("/"))}
-    if any(name.rsplit("/", 1)[-1] == ".gitignore" for name in files):
-        raise HubError(f"{folder} holds a .gitignore, and the Hub silently leaves out what it lists: remove it")
-    if not files:
-        raise HubError(f"{folder} holds no file to push")
-    return files
 
 
 def _ensure_branch(hub: Hub, branch: Branch) -> None:
@@ -112,32 +95,25 @@ def _ensure_branch(hub: Hub, branch: Branch) -> None:
         retried(lambda: hub.api.create_branch(branch.repo_id, **place, exist_ok=True))
 
 
-def head_of(hub: Hub, branch: Branch) -> str:
-    """The commit that a revision means now."""
-    return str(retried(lambda: hub.api.repo_info(**branch.where)).sha)
-
-
-def _push_once(hub: Hub, branch: Branch, files: Mapping[str, Path], message: str) -> str:
+def _push_once(
+    hub: Hub, branch: Branch, files: Mapping[str, Path], message: str, own: Collection[str], replace: bool
+) -> str:
     """Compare, upload and commit. What fails in a commit goes through, so that the caller compares anew."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     head = head_of(hub, branch)
-    changed, gone = _difference(files, remote_files(hub, Branch(branch.repo_id, branch.repo_type, head)))
-    operations: list[Any] = [CommitOperationDelete(path_in_repo=name) for name in gone]
-    for number, names in enumerate(_batches(changed, files)):
+    changes = compare(hub, branch, head, files, own)
+    if not replace:
+        refuse_foreign([changes])
+    elif changes.foreign:
+        print(f"--replace: {changes.lost}, which others wrote", file=sys.stderr, flush=True)
+    deletions: list[Any] = [CommitOperationDelete(path_in_repo=name) for name in changes.deleted]
+    for number, names in enumerate(_batches(changes.sent, files)):
         additions = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=files[name]) for name in names]
         _upload(hub, branch, additions)
-        deletions = [] if number else operations
-        head = _commit(
-            hub, branch, [*deletions, *additions], f"{message} (part {number + 1})" if number else message, head
-        )
-    return head if changed or not gone else _commit(hub, branch, operations, message, head)
-
-
-def _difference(files: Mapping[str, Path], remote: Mapping[str, RepoFile]) -> tuple[list[str], list[str]]:
-    """Names to send and names to delete."""
-    changed = [name for name, path in files.items() if name not in remote or not _is_same(path, remote[name])]
-    return changed, [name for name in remote if name not in files and name != KEPT]
+        title = f"{message} (part {number + 1})" if number else message
+        head = _commit(hub, branch, [*([] if number else deletions), *additions], title, head)
+    return head if changes.sent or not deletions else _commit(hub, branch, deletions, message, head)
 
 
 def _batches(names: list[str], files: Mapping[str, Path]) -> Iterator[list[str]]:
@@ -171,47 +147,14 @@ def _groups(additions: list[CommitOperationAdd]) -> Iterator[list[CommitOperatio
     yield from ([one] for one in large)
 
 
-def _commit(hub: Hub, branch: Branch, operations: list[Any], message: str, parent: str) -> str:
+def _commit(hub: Hub, branch: Branch, operations: list[Any], title: str, parent: str, end: str = SIGNATURE) -> str:
     commit = hub.api.create_commit(
         branch.repo_id,
         operations,
-        commit_message=message,
+        commit_message=title,
+        commit_description=end,
         repo_type=branch.repo_type,
         revision=branch.revision,
         parent_commit=parent,
     )
     return str(commit.oid)
-
-
-def remote_files(hub: Hub, branch: Branch) -> dict[str, RepoFile]:
-    """Every file of a revision as the Hub lists it, by path."""
-    from huggingface_hub.hf_api import RepoFile
-
-    tree = retried(lambda: list(hub.api.list_repo_tree(**branch.where, recursive=True)))
-    return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-
-
-def _is_same(path: Path, entry: RepoFile) -> bool:
-    """By SHA-256 for a file in LFS, by git's own name for it otherwise."""
-    size = path.stat().st_size
-    if size != entry.size:
-        return False
-    if entry.lfs is not None:
-        return entry.lfs.sha256 == sha256_of(path)
-    return entry.blob_id == _git_name(path.read_bytes())
-
-
-def _git_name(content: bytes) -> str:
-    """What git calls a blob (SHA-1 over a header and the content)."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file; of a large one only once in a process while it stays the same, links to it included."""
-    at = path.stat()
-    if at.st_size < LARGE_BYTES:
-        return manifest.sha256(path)
-    key = (at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns)
-    if key not in _digests:
-        _digests[key] = manifest.sha256(path)
-    return _digests[key]

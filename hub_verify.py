@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from .errors import HubError
 from .hub import Hub, plain
+from .hub_changes import KEPT, Branch, head_of, local_files, remote_files, sha256_of
 from .hub_errors import retried
-from .hub_push import KEPT, Branch, head_of, local_files, remote_files, sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

@@ -124,8 +124,12 @@ def write(folder: Path, manifest: Manifest) -> None:
     manifest.versions = {"python": platform.python_version()} | _versions()
     manifest.git_commit = _git_commit()
     manifest.files = hashes(folder)
-    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    write_whole(folder / FILE_NAME, text + "\n")
+    write_json(folder / FILE_NAME, asdict(manifest))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is complete or as it was before."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -133,6 +137,14 @@ def write_whole(path: Path, text: str) -> None:
     writing = path.with_name(f"{path.name}.writing")
     writing.write_text(text, encoding="utf-8")
     writing.replace(path)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under another name: a hard link where the file system allows it, which takes no space."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def read(folder: Path) -> Manifest:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +18,8 @@ from .. import manifest
 from ..errors import InputError, StageError
 from ..game.puzzle import Puzzle
 from ..game.split import SPLITS
+from ..places import without_places
+from ..repo_names import check_repo_id
 from .generate import ANYTHING, Wish, generate
 from .location import Location, locate
 from .prompt import LANGUAGES, Template, chatml, load_template
@@ -203,15 +208,19 @@ def _in_memory(rows: pa.Table) -> datasets.Dataset:
     return Dataset(InMemoryTable(rows))
 
 
-def push(folder: Path, repo_id: str, hub: Hub, private: bool = True) -> str:
+def push(folder: Path, repo_id: str, hub: Hub, private: bool = True, replace: bool = False) -> str:
     """Push a built folder to a dataset repository, read every file back, compare and tag it; returns the page.
 
     The tag is ``v1`` at first and the next number for other data; the same data again makes neither commit nor tag.
+    What goes is a copy whose manifest says nothing of this computer. Raises ``StageError`` for a folder that was
+    changed, ``InputError`` for a name that the Hub would refuse, and ``HubError`` when others' files would be lost and
+    ``replace`` is not given.
     """
     from ..hub import ensure_repo, tag_version, web_url
     from ..hub_push import push_folder
     from ..hub_verify import verify_folder
 
+    check_repo_id(repo_id, "choose another --push-to")
     damaged = manifest.damaged_files(folder)
     if damaged:
         raise StageError(f"{folder / damaged[0]} was changed after it was built; build again with --overwrite")
@@ -219,12 +228,24 @@ def push(folder: Path, repo_id: str, hub: Hub, private: bool = True) -> str:
     page = ensure_repo(hub, repo_id, "dataset", private=private)
     tag = _published_tag(hub, repo_id, written)
     if tag is None:
-        rows = written.results["rows"]
-        revision = push_folder(hub, repo_id, "dataset", folder, message=f"{rows:,} Countdown puzzles")
-        verify_folder(hub, repo_id, "dataset", folder, revision=revision)
+        with _public_copy(folder, written) as copy:
+            message = f"{written.results['rows']:,} Countdown puzzles"
+            revision = push_folder(hub, repo_id, "dataset", copy, message=message, replace=replace)
+            verify_folder(hub, repo_id, "dataset", copy, revision=revision)
         tag = tag_version(hub, repo_id, "dataset", revision)
     _log.info("%s is %s", tag, web_url(hub, repo_id, "dataset", tag))
     return page
+
+
+@contextmanager
+def _public_copy(folder: Path, written: manifest.Manifest) -> Iterator[Path]:
+    """The folder's files under other names, beside it, with a manifest that tells no path of this computer."""
+    with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.resolve().name}-") as place:
+        copy = Path(place, "public")
+        shutil.copytree(folder, copy, copy_function=lambda source, target: manifest.link(Path(source), Path(target)))
+        (copy / manifest.FILE_NAME).unlink()
+        manifest.write_json(copy / manifest.FILE_NAME, without_places(asdict(written)))
+        yield copy
 
 
 def _published_tag(hub: Hub, repo_id: str, written: manifest.Manifest) -> str | None:

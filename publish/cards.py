@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..build_dataset.prompt import Template, load_template
+from ..places import without_paths, without_places
 from . import tables
-from .checkpoints import Checkpoint, Run, base_model, without_paths, without_places
+from .checkpoints import Checkpoint, Run, base_model
 from .links import Links
 from .metadata import card_data
 from .reproduction import made_by, measured_again

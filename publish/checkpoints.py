@@ -7,9 +7,7 @@ in a run's folders are never looked at.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Any
 
 from .. import manifest
 from ..errors import StageError
-from ..manifest import Manifest
+from ..manifest import Manifest, link
+from ..places import without_paths, without_places
 from .licences import Licence
 
 # What from_pretrained reads (transformers, peft); weights only as safetensors, so nothing is unpickled.
@@ -31,10 +30,6 @@ RUN_MEASUREMENTS = ("metrics.jsonl", "aha.json", "cost.json", "recipe.yaml")
 DATASET_FILES = ("*/*.parquet", "*.png")
 HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
 STAGES = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}
-# Keys that say where on whose machine something ran.
-_PRIVATE_KEYS = {"path", "host", "hostname", "cwd"}
-# A local path's last part is kept: /a/b/countdown-r1 -> countdown-r1. URLs and relative paths are not touched.
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~<-])(?:file://)?(?:/[\w.+@-]+)+/([\w.+@-]+)/?|[A-Za-z]:\\(?:[^\\\s\"']+\\)+")
 
 
 @dataclass(frozen=True)
@@ -174,10 +169,7 @@ def stage_files(source: Path, patterns: Iterable[str], out: Path) -> None:
     for path in sorted({path for pattern in patterns for path in source.glob(pattern) if path.is_file()}):
         target = out / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path.resolve(), target)
-        except OSError:
-            shutil.copyfile(path, target)
+        link(path, target)
 
 
 def stage_measurements(run: Run, out: Path) -> None:
@@ -197,25 +189,6 @@ def _public_text(path: Path, run: Path) -> str:
     if path.suffix == ".json":
         return _json_text(without_places(json.loads(text), run))
     return without_paths(text, run)
-
-
-def without_places(value: Any, run: Path) -> Any:
-    """A JSON value without the keys and the parts of texts that say where on whose machine it was made."""
-    if isinstance(value, dict):
-        return {key: without_places(inner, run) for key, inner in value.items() if key not in _PRIVATE_KEYS}
-    if isinstance(value, list):
-        return [without_places(inner, run) for inner in value]
-    return without_paths(value, run) if isinstance(value, str) else value
-
-
-def without_paths(text: str, run: Path) -> str:
-    """A text in which the run's folder reads ``outputs/NAME`` and any other absolute path only its last part.
-
-    >>> without_paths("/somewhere/bin/countdown-r1 evaluate /elsewhere/demo/model", Path("/elsewhere/demo"))
-    'countdown-r1 evaluate outputs/demo/model'
-    """
-    text = text.replace(str(run), f"outputs/{run.name}")
-    return _ABSOLUTE_PATH.sub(lambda match: match[1] or "", text)
 
 
 def write_text(path: Path, text: str) -> None:

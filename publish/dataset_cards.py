@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from ..places import without_places
 from .cards import TEMPLATES, tidy
-from .checkpoints import Run, stage_files, without_places, write_json, write_text
+from .checkpoints import Run, stage_files, write_json, write_text
 from .links import Links
 from .sentences import dataset_licence, protocol
 

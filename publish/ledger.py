@@ -8,14 +8,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from .. import manifest
 from ..errors import StageError
 
-FOLDER = ".publish"
+FOLDER, FILE = ".publish", "verified.jsonl"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,16 @@ class Ledger:
     def commits(self, repo_id: str) -> set[str]:
         """Every commit of a repository that was found equal to what was sent."""
         found = (json.loads(line) for line in self._lines())
-        return {one["commit"] for one in found if (one["hub"], one["repo"]) == (self.place, repo_id)}
+        return {one["commit"] for one in found if self._is_about(one, {repo_id})}
+
+    def forget(self, repo_ids: Collection[str]) -> None:
+        """Take out every line about these repositories on this Hub."""
+        left = [line for line in self._lines() if not self._is_about(json.loads(line), repo_ids)]
+        if self.path.is_file():
+            manifest.write_whole(self.path, "".join(f"{line}\n" for line in left))
+
+    def _is_about(self, one: Mapping[str, Any], repo_ids: Collection[str]) -> bool:
+        return one["hub"] == self.place and one["repo"] in repo_ids
 
     def _line(self, repo_id: str, commit: str, sha256: Mapping[str, str]) -> str:
         files = dict(sorted(sha256.items()))
@@ -49,6 +60,11 @@ class Ledger:
     def _lines(self) -> list[str]:
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         return [line for line in text.splitlines() if line.endswith("}}")]
+
+
+def ledger_of(run: Path, place: str) -> Ledger:
+    """The ledger of ``run`` for reading alone; another process may be adding to it."""
+    return Ledger(run / FOLDER / FILE, place)
 
 
 @contextmanager
@@ -61,4 +77,4 @@ def only_publisher(run: Path, place: str) -> Iterator[Ledger]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StageError(f"{run} is being published by another process; wait for it, or stop it first") from None
-        yield Ledger(folder / "verified.jsonl", place)
+        yield ledger_of(run, place)

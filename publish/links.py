@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from ..repo_names import check_repo_id
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,18 @@ class Links:
     @property
     def namespace(self) -> str:
         return self.model.partition("/")[0]
+
+
+def every_link(namespace: str, name: str, dataset_name: str, site: str = "") -> Links:
+    """All the repositories that a run called ``name`` may come to have."""
+    model = f"{namespace}/countdown-r1-{name}"
+    demo = model if model.endswith("-demo") else f"{model}-demo"  # a Space may have the name of a model
+    links = Links(f"{namespace}/{dataset_name}", model, demo, site)
+    return replace(links, evaluation=f"{model}-evaluation", completions=f"{model}-completions")
+
+
+def check_names(links: Links) -> None:
+    """Raise ``InputError`` for a repository whose name the Hub would refuse: before anything is sent."""
+    for role, (_, repo_id) in links.repos.items():
+        about = "change publish.dataset_name in the recipe" if role == "dataset" else "rename the folder of the run"
+        check_repo_id(repo_id, about)

@@ -56,9 +56,15 @@ class LivePush(TrainerCallback):
     """Pushes every saved checkpoint from the main process to ``repo_id``, made private when it is missing."""
 
     def __init__(
-        self, hub: Hub, repo_id: str, *, again_seconds: float = AGAIN_SECONDS, last_seconds: float = LAST_SECONDS
+        self,
+        hub: Hub,
+        repo_id: str,
+        *,
+        replace: bool = False,
+        again_seconds: float = AGAIN_SECONDS,
+        last_seconds: float = LAST_SECONDS,
     ) -> None:
-        self.hub, self.repo_id = hub, repo_id
+        self.hub, self.repo_id, self.replace = hub, repo_id, replace
         self.again_seconds, self.last_seconds = again_seconds, last_seconds
         self.waiting: queue.Queue[_Job | None] = queue.Queue()
         self.failed: dict[int, str] = {}
@@ -124,8 +130,8 @@ class LivePush(TrainerCallback):
     def _push(self, job: _Job) -> None:
         ensure_repo(self.hub, self.repo_id, "model")
         branch = f"step-{job.step}"
-        message = f"Step {job.step} of the training"
-        commit = push_folder(self.hub, self.repo_id, "model", job.folder, revision=branch, message=message)
+        wish: dict[str, Any] = {"message": f"Step {job.step} of the training", "replace": self.replace}
+        commit = push_folder(self.hub, self.repo_id, "model", job.folder, revision=branch, **wish)
         verify_folder(self.hub, self.repo_id, "model", job.folder, revision=commit)
 
     def _fails(self, step: int, why: str) -> None:

@@ -13,25 +13,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..errors import HubError
 from ..hub import Hub
+from ..hub_changes import refuse_foreign
 from ..hub_push import push_folder
 from ..hub_verify import verify_folder
+from ..repo_names import check_namespace
 from . import repositories
 from .adopt import read_adopted
 from .checkpoints import Run, base_model, read_run
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
-from .links import Links
-from .record import Published, Pushed, check_record, last_record, place_of, published_by, pushed_from, write_record
+from .links import Links, check_names
+from .plan import Refs, ask_refs, known_data, learn, make_plan, own_commits, refuse_opening, replaced_model, show
+from .record import Published, Pushed, place_of, published_by, pushed_from, write_record
 from .source import fetch_dataset
-from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
+from .staging import Part, fill, parts, repo_links
 
 
 @dataclass(frozen=True)
 class Wish:
     """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
     ``read_back`` compares every file again, those verified before included; ``addresses`` are e-mail addresses that
-    may become public."""
+    may become public; ``replace`` lets go what others wrote in these repositories."""
 
     public: bool = False
     space: bool = True
@@ -39,6 +43,7 @@ class Wish:
     base: str | None = None
     read_back: bool = False
     addresses: tuple[str, ...] = ()
+    replace: bool = False
 
     def command(self, run: Run, hub: Hub, namespace: str) -> str:
         """What to type for it, but for where a folder lies on this computer."""
@@ -56,33 +61,41 @@ def publish(
     wish: Wish | None = None,
     dry_run: bool = False,
     echo: Callable[[str], None] = print,
-    overwrite: bool = False,
 ) -> Published:
     """Push ``run`` (a folder under ``outputs/``) to ``namespace``, verify all of it, and write ``RUN/published``.
 
     Repositories are created private; a public wish opens them at the very end, once everything is verified.
-    ``dry_run`` shows every repository, revision, file, size and commit, and contacts nobody. A record of a
-    publication elsewhere is only replaced with ``overwrite``.
+    ``dry_run`` shows every repository, revision, file, size and commit, and how they differ from what the Hub holds,
+    which is only read.
 
     Raises ``StageError`` when a stage is missing, damaged, or made from something else, or another process
-    publishes the run; ``HubError`` when a folder holds a secret, the Hub refuses, or what comes back differs.
+    publishes the run; ``InputError`` for a name that the Hub would refuse; ``HubError`` when a folder holds a secret,
+    when others' files would be lost and ``wish`` does not say so, the Hub refuses, or what comes back differs.
     """
     wish = wish or Wish()
     began = time.monotonic()
+    check_namespace(namespace)
     if not wish.adopt:
         fetch_dataset(run, hub, echo, dry_run=dry_run)
     finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
-    if not dry_run and (base := base_model(finished)):
+    links = repo_links(finished, namespace, hub, space=wish.space)
+    check_names(links)
+    refs = _ask_refs(hub, links, dry_run, echo)
+    if refs and (base := base_model(finished)):
         finished = replace(finished, licence=licence_of(hub, base))
         if finished.licence is None:
             echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
-    links = repo_links(finished, namespace, hub, space=wish.space)
-    check_record(finished.folder / "published", hub, namespace, overwrite)
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
-        planned = _plan(finished, hub, links, Path(temporary), wish.addresses)
+        planned = make_plan(finished, hub, links, Path(temporary), refs, wish.addresses)
+        if before := replaced_model(finished, hub, planned):
+            echo(f"{before} was published from another folder: a new version replaces it, and its tag keeps it")
         if dry_run:
-            _show(planned, echo)
-            return published_by(hub, links, wish.public, planned)
+            show(planned, hub, refs, wish.public, echo)
+            return published_by(hub, links, wish.public, tuple(one.part for one in planned))
+        if not wish.replace:
+            refuse_foreign(one.changes for one in planned if one.changes)
+        if wish.public and refs:
+            refuse_opening(finished.folder, hub, links, refs)
         with only_publisher(finished.folder, place_of(hub)) as ledger:
             one = _Publication(finished, hub, wish, ledger, Path(temporary), echo)
             pushed, links = one.push_all(links)
@@ -96,19 +109,15 @@ def publish(
     return published
 
 
-def _plan(run: Run, hub: Hub, links: Links, temporary: Path, allowed: tuple[str, ...]) -> tuple[Pushed, ...]:
-    """Build and scan everything before anything leaves; commits that are not known yet have a stand-in."""
-    steps = {one.branch: UNKNOWN_COMMIT for one in run.checkpoints}
-    unknown = {"dataset_revision": UNKNOWN_COMMIT, "weights_revision": UNKNOWN_COMMIT}
-    links = replace(links, **unknown, checkpoints=steps)
-    planned: list[Pushed] = []
-    for part in parts(run, hub, links):
-        out = temporary / f"plan-{len(planned)}"
-        fill(part, out, links)
-        look_through(out, hub, run.folder, allowed)
-        planned.append(pushed_from(part, out, links, hub, None))
-        shutil.rmtree(out)
-    return tuple(planned)
+def _ask_refs(hub: Hub, links: Links, dry_run: bool, echo: Callable[[str], None]) -> Refs | None:
+    """What is there; a dry run goes on without when the Hub cannot be asked."""
+    try:
+        return ask_refs(hub, links, 2 if dry_run else None)
+    except HubError as error:
+        if not dry_run:
+            raise
+        echo(f"compared with nothing, for the Hub could not be asked: {error}")
+        return None
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,9 @@ class _Publication:
     def _push(self, part: Part, out: Path, links: Links) -> Pushed:
         """Push a part and read it back, unless these files were found at this commit before."""
         repo_type, repo_id = links.repos[part.role]
-        branch = {"revision": part.revision, "message": part.message}
-        commit = push_folder(self.hub, repo_id, repo_type, out, **branch, allowed=self.wish.addresses)
+        own = own_commits(self.run.folder, self.hub, repo_id)
+        branch = {"revision": part.revision, "message": part.message, "allowed": self.wish.addresses}
+        commit = push_folder(self.hub, repo_id, repo_type, out, **branch, own=own, replace=self.wish.replace)
         one = pushed_from(part, out, links, self.hub, commit)
         if self.wish.read_back or not self.ledger.holds(repo_id, commit, one.sha256):
             verify_folder(self.hub, repo_id, repo_type, out, revision=commit)
@@ -155,41 +165,10 @@ class _Publication:
 
     def _learn(self, part: Part, one: Pushed, links: Links) -> Links:
         """``links`` with the commit that a part became; the best model's is tagged as well."""
+        commit = str(one.commit)
         if part.known_as == "dataset_revision":
-            return replace(links, dataset_revision=self._same_data(one) or one.commit)
+            commit = known_data(self.run, self.hub, one) or commit
         if part.known_as == "model_revision":
             verified = self.ledger.commits(one.repo_id)
-            links = replace(links, tag=repositories.tag(self.hub, one.repo_id, str(one.commit), verified))
-        if part.role == "model" and part.revision != "main":
-            links = replace(links, checkpoints={**links.checkpoints, part.revision: str(one.commit)})
-        return replace(links, **{part.known_as: one.commit}) if part.known_as else links
-
-    def _same_data(self, dataset: Pushed) -> str | None:
-        """The commit that the run's last publication names for its dataset, while that still holds the same data.
-
-        Another run that adds its name to the dataset's card makes a commit, and that is no news for these cards.
-        """
-        record = last_record(self.run.folder)
-        before = next((one for one in record.get("pushed", ()) if one["role"] == "dataset"), None)
-        if before is None or record["hub"] != place_of(self.hub) or before["repo_id"] != dataset.repo_id:
-            return None
-        data = {file for file in {*before["sha256"], *dataset.sha256} if file.endswith(".parquet")}
-        if any(before["sha256"].get(file) != dataset.sha256.get(file) for file in data):
-            return None
-        name, revision, exists = dataset.repo_id, record["dataset"]["revision"], self.hub.api.revision_exists
-        asked = f"reading {name}"
-        there = repositories.call(self.hub, asked, lambda: exists(name, revision, repo_type="dataset"))
-        return revision if there else None
-
-
-def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
-    """Every repository, commit, file and size; what is on the Hub already would not be sent again."""
-    for part in planned:
-        size = sum(part.sizes.values())
-        echo(f"{part.repo_type} {part.repo_id}@{part.revision}: commit '{part.message}', {len(part.sizes)} files")
-        for name, own in part.sizes.items():
-            echo(f"  {own:>13,} bytes  {name}")
-        echo(f"  {size:>13,} bytes in all")
-    total = sum(sum(part.sizes.values()) for part in planned)
-    repos = len({part.repo_id for part in planned})
-    echo(f"{repos} repositories, {len(planned)} commits at most, {total:,} bytes; nothing was sent")
+            links = replace(links, tag=repositories.tag(self.hub, one.repo_id, commit, verified))
+        return learn(part, commit, links)

@@ -1,21 +1,25 @@
-"""What was published: every repository and revision with the SHA-256 of its files, kept as ``RUN/published``."""
+"""What was published: every repository and revision with the SHA-256 of its files, kept as ``RUN/published``.
+
+``published.json`` is the last publication; those to other Hubs or namespaces stand in ``elsewhere.json``, newest first.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import manifest
-from ..errors import StageError
 from ..hub import Hub, web_url
-from ..hub_push import sha256_of
+from ..hub_changes import sha256_of
 from .checkpoints import Run, write_json
 from .links import Links
 from .staging import Part
 
-RECORD = "published.json"
+RECORD, ELSEWHERE = "published.json", "elsewhere.json"
 
 
 @dataclass(frozen=True)
@@ -87,20 +91,25 @@ def published_by(
     return Published(place_of(hub), links.namespace, public, links.tag, collection, **repos, pushed=pushed)
 
 
-def last_record(run: Path) -> dict[str, Any]:
-    """What ``published.json`` says, {} without one."""
-    path = run / "published" / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def records(run: Path) -> list[dict[str, Any]]:
+    """Every publication of the run that is recorded, one for each Hub and namespace, the last one first."""
+    last, others = (run / "published" / name for name in (RECORD, ELSEWHERE))
+    found = [json.loads(last.read_text(encoding="utf-8"))] if last.is_file() else []
+    return found + (json.loads(others.read_text(encoding="utf-8")) if others.is_file() else [])
 
 
-def check_record(folder: Path, hub: Hub, namespace: str, overwrite: bool) -> None:
-    """Publishing to the same place again resumes; the record of another place is not lost by accident."""
-    record = last_record(folder.parent)
-    if overwrite or not record:
-        return
-    before, now = f"{record['namespace']} on {record['hub']}", f"{namespace} on {place_of(hub)}"
-    if before != now:
-        raise StageError(f"{folder} records a publication to {before}; pass --overwrite to record {now} instead")
+def record_of(run: Path, hub: Hub, namespace: str) -> dict[str, Any]:
+    """The record of the run's publication there, {} without one."""
+    return next((one for one in records(run) if _where(one) == (place_of(hub), namespace)), {})
+
+
+def commits_of(record: Mapping[str, Any], repo_id: str) -> set[str]:
+    """Every commit of a repository that a record names."""
+    return {one["commit"] for one in record.get("pushed", ()) if one["repo_id"] == repo_id}
+
+
+def _where(record: Mapping[str, Any]) -> tuple[str, str]:
+    return record["hub"], record["namespace"]
 
 
 def place_of(hub: Hub) -> str:
@@ -110,10 +119,30 @@ def place_of(hub: Hub) -> str:
 
 def write_record(run: Run, published: Published, command: str, seconds: float) -> None:
     """Write ``RUN/published``: ids, revisions, sizes and SHA-256 of everything, and the manifest."""
-    with manifest.stage_folder(run.folder / "published", overwrite=True) as folder:
-        write_json(folder / RECORD, asdict(published) | {"repos": [asdict(repo) for repo in published.repos]})
-        before = run.folder / ("evaluation" if run.evaluation else "model") / manifest.FILE_NAME
-        source = manifest.sha256(before) if before.is_file() else None
-        results = {repo.type: repo.id for repo in published.repos} | {"tag": published.tag}
-        record = manifest.Manifest("publish", command, results=results, read=source, seconds=round(seconds, 1))
-        manifest.write(folder, record)
+    new = asdict(published) | {"repos": [asdict(repo) for repo in published.repos]}
+    others = [one for one in records(run.folder) if _where(one) != _where(new)]
+    before = run.folder / ("evaluation" if run.evaluation else "model") / manifest.FILE_NAME
+    source = manifest.sha256(before) if before.is_file() else None
+    results = {repo.type: repo.id for repo in published.repos} | {"tag": published.tag}
+    _write(
+        run.folder,
+        [new, *others],
+        manifest.Manifest("publish", command, results=results, read=source, seconds=round(seconds, 1)),
+    )
+
+
+def forget_record(run: Path, gone: Mapping[str, Any]) -> None:
+    """Take a publication out of ``RUN/published``; the folder goes with the last one."""
+    left = [one for one in records(run) if _where(one) != _where(gone)]
+    if left:
+        _write(run, left, manifest.read(run / "published"))
+    else:
+        shutil.rmtree(run / "published")
+
+
+def _write(run: Path, found: list[dict[str, Any]], about: manifest.Manifest) -> None:
+    with manifest.stage_folder(run / "published", overwrite=True) as folder:
+        write_json(folder / RECORD, found[0])
+        if found[1:]:
+            write_json(folder / ELSEWHERE, found[1:])
+        manifest.write(folder, about)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -72,14 +72,24 @@ def tag(hub: Hub, repo_id: str, commit: str, verified: Collection[str]) -> str:
     """
     if commit not in verified:
         raise HubError(f"{repo_id} at {commit} was not verified, so it gets no tag; publish again")
-    number = 0
-    while (name := f"v1.{number}") in (tags := _tags(hub, repo_id)) and tags[name] != commit:
-        number += 1
-    if name not in tags:
+    tags = _tags(hub, repo_id)
+    if (name := next_tag(tags, commit)) not in tags:
         make = hub.api.create_tag
         call(hub, f"tagging {repo_id}", lambda: make(repo_id, tag=name, revision=commit, exist_ok=True))
         if _tags(hub, repo_id).get(name) != commit:
             raise HubError(f"{repo_id}: another process used the tag {name} just now; publish again")
+    return name
+
+
+def next_tag(tags: Mapping[str, str], commit: str | None) -> str:
+    """The release tag that a commit has or would get; None is a commit that is not there yet.
+
+    >>> next_tag({"v1.0": "a"}, "a"), next_tag({"v1.0": "a"}, None)
+    ('v1.0', 'v1.1')
+    """
+    number = 0
+    while (name := f"v1.{number}") in tags and tags[name] != commit:
+        number += 1
     return name
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..hub import DEFAULT_ENDPOINT
-from .checkpoints import Run, without_paths
+from ..places import command_without_places
+from .checkpoints import Run
 from .links import Links
 
 
 def made_by(run: Run, links: Links) -> str:
     """What was typed, each command once; `run` does every stage, publishing included."""
     stages = (run.dataset, run.model, run.evaluation)
-    typed = [without_paths(one.command, run.folder) for one in stages if one and one.command]
+    typed = [command_without_places(one.command, run.folder) for one in stages if one and one.command]
     if not any(command.startswith("countdown-r1 run ") for command in typed):
         typed.append(f"countdown-r1 publish outputs/{run.name} --push-to {links.namespace}{_hub(links)}")
     return "\n".join(dict.fromkeys(typed))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..build_dataset.provenance import licence_of_dataset, licence_text
+from ..places import command_without_places
 from . import tables
-from .checkpoints import Run, without_paths
+from .checkpoints import Run
 from .licences import Licence
 from .links import Links
 
@@ -83,7 +84,7 @@ def protocol(run: Run, language: str = "en") -> str:
     split, n = (summary.get("dataset") or {}).get("split"), summary.get("n")
     samples, seed = decoding.get("samples"), summary.get("seed")
     heat, limit = tables.plain(decoding.get("temperature")), decoding.get("max_new_tokens")
-    command = without_paths(summary.get("command") or "", run.folder)
+    command = command_without_places(summary.get("command") or "", run.folder)
     if language == "zh":
         puzzles = f"{n} 道题" if n is not None else "题目"
         parts = [f"`{split}` 部分的 {puzzles}" if split else puzzles, f"每题 {samples} 个回答" if samples else ""]

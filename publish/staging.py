@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from .. import manifest
 from ..errors import StageError
 from ..hub import Hub
+from ..places import without_places
 from ..scan import refuse, scan
 from ..space.package import Wishes, package_space
 from ..space.story import collect
@@ -24,13 +25,12 @@ from .checkpoints import (
     stage_checkpoint,
     stage_files,
     stage_measurements,
-    without_places,
     write_json,
     write_text,
 )
 from .dataset_cards import COMPLETIONS, completions_card, dataset_card, evaluation_card, stage_records
 from .events import stage_events
-from .links import Links
+from .links import Links, every_link
 from .metadata import check_metadata
 from .sentences import headline
 
@@ -55,15 +55,12 @@ def repo_links(run: Run, namespace: str, hub: Hub, *, space: bool = True) -> Lin
     if run.adopted:
         return Links(None, f"{namespace}/{run.name}", None, site)
     name = (run.model.settings.get("publish") or {}).get("dataset_name", "Countdown-r1-zero")
-    model = f"{namespace}/countdown-r1-{run.name}"
-    demo = model if model.endswith("-demo") else f"{model}-demo"  # a Space may have the name of a model
-    return Links(
-        f"{namespace}/{name}",
-        model,
-        demo if space else None,
-        site,
-        evaluation=f"{model}-evaluation" if run.evaluation else None,
-        completions=f"{model}-completions" if any(run.weights.glob(COMPLETIONS)) else None,
+    links = every_link(namespace, run.name, name, site)
+    return replace(
+        links,
+        space=links.space if space else None,
+        evaluation=links.evaluation if run.evaluation else None,
+        completions=links.completions if any(run.weights.glob(COMPLETIONS)) else None,
     )
 
 

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..repo_names import ALLOWED, is_repo_id
+
 KINDS = ("models", "datasets", "spaces")
 RESERVED_NAMESPACES = {"api", "datasets", "spaces", "models"}
 MAX_PATH_CHARS, MAX_SEGMENT_BYTES = 1024, 255
@@ -33,6 +35,17 @@ _LFS_SUFFIXES = (  # what the Hub's own .gitattributes sends to LFS, and images
     "pickle pkl png pt pth rar safetensors tar tflite tgz wasm wav webp whl xz zip zst"
 )
 GITATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _LFS_SUFFIXES.split())
+SPACE_CARD = """---
+title: {title}
+emoji: 🏢
+colorFrom: blue
+colorTo: gray
+sdk: {sdk}
+pinned: false
+---
+
+Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference
+"""
 
 
 class Refused(Exception):
@@ -124,14 +137,18 @@ class Store:
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
     def create(self, kind: str, repo_id: str, *, private: bool, sdk: str | None, space: dict[str, Any]) -> Repo:
-        """A new repository with the Hub's first commit: a ``.gitattributes`` that says what goes to LFS."""
+        """A new repository with the Hub's first commit: a ``.gitattributes`` that says what goes to LFS, and the card
+        of a Space."""
         check_repo_id(repo_id)
         with self.lock:
             if (self._folder(kind, repo_id) / "repo.json").exists():
                 raise Refused(409, f"You already created this {kind[:-1]} repo: {repo_id}")
             repo = Repo(kind, repo_id, private, now(), sdk, space=space)
-            first = Change("initial commit", "", None, [(".gitattributes", self.add_file(GITATTRIBUTES.encode()))])
-            return self._advance(repo, "refs/heads/main", first, None)[0]
+            files = {".gitattributes": GITATTRIBUTES}
+            if kind == "spaces":
+                files["README.md"] = SPACE_CARD.format(title=repo_id.partition("/")[2], sdk=sdk)
+            steps: list[tuple[str, Entry | None]] = [(name, self.add_file(files[name].encode())) for name in files]
+            return self._advance(repo, "refs/heads/main", Change("initial commit", "", None, steps), None)[0]
 
     def delete(self, repo: Repo) -> None:
         """Gone at once: the folder is moved away first, then removed."""
@@ -288,12 +305,8 @@ def _changed_tree(tree: dict[str, Entry], steps: list[tuple[str, Entry | None]])
 
 def check_repo_id(repo_id: str) -> None:
     """``NS/NAME`` as the Hub allows it; ``Refused`` 400 otherwise. Keeps every repository inside the data folder."""
-    namespace, _, name = repo_id.partition("/")
-    usable = all(re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,94}\w)?", part, re.ASCII) for part in (namespace, name))
-    if not usable or re.search(r"--|\.\.|\.git$|\.ipynb$", repo_id) or namespace in RESERVED_NAMESPACES:
-        raise Refused(
-            400, f"'{repo_id[:200]}' is not a repository id: NAMESPACE/NAME of letters, digits, '-', '_', '.'"
-        )
+    if not is_repo_id(repo_id) or repo_id.partition("/")[0] in RESERVED_NAMESPACES:
+        raise Refused(400, f"'{repo_id[:200]}' is not a repository id: NAMESPACE/NAME of {ALLOWED}")
 
 
 def check_path(path: str) -> str:

@@ -15,6 +15,7 @@ from ..hub_errors import plain_errors, retried
 from ..hub_push import push_folder
 from ..hub_verify import verify_folder
 from ..models import resolve
+from ..repo_names import check_repo_id
 from ..scan import refuse, scan
 from .package import Wishes, package_space
 
@@ -32,14 +33,16 @@ def push_space(
     *,
     wishes: Wishes | None = None,
     wait: bool = True,
+    replace: bool = False,
     echo: Echo = print,
 ) -> str:
     """Make (or bring up to date) the private Space ``repo_id`` for a model on the Hub; returns its address.
 
-    The model is pinned to the commit its revision means now. Raises ``InputError`` for a model in a folder, and
-    ``HubError`` when something secret would be sent, or the Hub refuses, holds something else afterwards, or cannot
-    run the Space.
+    The model is pinned to the commit its revision means now. Raises ``InputError`` for a model in a folder or a name
+    that the Hub would refuse, and ``HubError`` when something secret would be sent, others' files would be lost
+    (unless ``replace``), or the Hub refuses, holds something else afterwards, or cannot run the Space.
     """
+    check_repo_id(repo_id, "choose another --push-to")
     source = resolve(model)
     if source.revision is None:
         raise InputError(f"a Space reads its model from the Hub and '{model}' is a folder; publish it first")
@@ -57,7 +60,7 @@ def push_space(
         )
         refuse(scan(folder, {"access token in use": hub.token or ""}))  # the story quotes what models wrote
         ensure_repo(hub, repo_id, "space", space_sdk="gradio")
-        push_folder(hub, repo_id, "space", folder, message=f"Demo of {source.path_or_id}")
+        push_folder(hub, repo_id, "space", folder, message=f"Demo of {source.path_or_id}", replace=replace)
         verify_folder(hub, repo_id, "space", folder, revision="main")
     if about.private:
         echo(private_note(source.path_or_id, repo_id))

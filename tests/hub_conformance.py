@@ -224,6 +224,18 @@ def check_copying_an_lfs_file_inside(hub: Subject) -> None:
     assert hub.get("best/weights.bin").content == LARGE
 
 
+def check_a_path_names_the_commit_that_last_touched_it_and_its_description_comes_back(hub: Subject) -> None:
+    oid = hub.add("signed.txt", b"1\n", commit_description="More about it\n\nSigned-by: conformance")
+    paths = ["README.md", "agreed.txt", "signed.txt", ".gitattributes"]
+    found: list[Any] = hub.api.get_paths_info(hub.repo_id, paths, expand=True)
+    listed = hub.api.list_repo_commits(hub.repo_id)
+    expected = dict(zip(paths, [hub.commits[0], hub.commits[-1], oid, listed[-1].commit_id], strict=True))
+    last = {entry.path: entry.last_commit.oid for entry in found}
+    assert last == expected, last
+    assert "Signed-by: conformance" in listed[0].message.splitlines(), listed[0].message
+    assert listed[-1].title == "initial commit", listed[-1].title
+
+
 def check_branch_and_tag_can_be_deleted_but_main_cannot(hub: Subject) -> None:
     hub.api.delete_branch(hub.repo_id, branch="runs/step-50")
     hub.api.delete_tag(hub.repo_id, tag="v1.0")

@@ -117,7 +117,7 @@ def repo_ids(hub: Any, name: str) -> dict[str, str]:
 
 
 def dry_run(run: Path, hub: Any) -> dict[str, Any]:
-    """The plan, made with a Hub object that leads nowhere: any call would fail."""
+    """The plan, made with a Hub object that leads nowhere: it cannot be compared with anything."""
     from countdown_r1.hub import Hub
 
     nowhere = Hub("http://127.0.0.1:9", hub.token, rehearsal=True)
@@ -190,15 +190,19 @@ def own_dataset_rows(repo: Any) -> int:
     return len(load(f"{repo.id}@{repo.revision}", "en-chatml", "train"))
 
 
-def other_namespace(run: Path, hub: Any) -> list[str]:
-    from countdown_r1.errors import CountdownError
+def other_namespace(run: Path, hub: Any) -> dict[str, Any]:
+    """A dry run for, and a publication to, another namespace; then the first one again: nothing is in the way."""
     from countdown_r1.publish.publish import publish
+    from countdown_r1.publish.record import record_of, records
 
-    try:
-        publish(run, namespace="someone-else", hub=hub, dry_run=True, echo=lambda line: None)
-    except CountdownError as error:
-        return [type(error).__name__, str(error)]
-    return []
+    before = state(hub, run.name)
+    publish(run, namespace="someone-else", hub=hub, dry_run=True, echo=lambda line: None)
+    dry = [one["namespace"] for one in records(run)], hub.api.repo_exists("someone-else/countdown-r1-toy")
+    publish(run, namespace="someone-else", hub=hub, echo=lambda line: None)
+    both = [one["namespace"] for one in records(run)]
+    run_publish(run, hub)
+    seen = {"dry": dry, "both": both, "back": [one["namespace"] for one in records(run)]}
+    return seen | {"same": state(hub, run.name) == before, "kept": record_of(run, hub, "someone-else")["tag"]}
 
 
 def copy_run(place: Path, name: str) -> Path:

@@ -18,10 +18,11 @@ from markdown_it import MarkdownIt
 
 from countdown_r1.errors import InputError, StageError
 from countdown_r1.hub import Hub
+from countdown_r1.places import without_paths
 from countdown_r1.publish import tables
 from countdown_r1.publish.adopt import adopted_card, read_adopted
 from countdown_r1.publish.cards import checkpoint_card, model_card
-from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run, without_paths
+from countdown_r1.publish.checkpoints import Run, find_checkpoints, read_run
 from countdown_r1.publish.dataset_cards import dataset_card, evaluation_card
 from countdown_r1.publish.licences import Licence
 from countdown_r1.publish.links import Links

@@ -121,6 +121,6 @@ def words_of_the_job(script: str, folder: Path) -> list[list[str]]:
 def test_no_word_of_the_command_is_read_by_the_jobs_shell(tmp_path: Path) -> None:
     begun = start(Recipe("x", grpo={}), "A/B; echo $HOME", ("--push-to", "me & id"))
     train, push = words_of_the_job(job_request(begun, "me; id", "c.whl")["script_args"][1], tmp_path)
-    assert train[:6] == ["train", "/input/recipe.yaml", "--dataset", "A/B; echo $HOME", "--out", "run/model"]
+    assert train[:6] == ["train", "/input/recipe.yaml", "--dataset", "A/B; echo $HOME", "--out", "x/model"]
     assert train[6:] == ["--launcher", "local", "--push-to", "me & id"]  # what its processes are told too
-    assert push == ["upload", "me; id/x-run", "run", ".", "--private"]
+    assert push == ["upload", "me; id/x-run", "x", ".", "--private"]

@@ -20,21 +20,24 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-HUB_PARTS = {"hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_contents", "scan_rules"}
-ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names"}
+HUB_PARTS = {"hub_changes", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_contents", "scan_rules"}
+ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names", "places", "repo_names"}
 MAY_IMPORT = {
     "errors": set[str](),
     "extras": {"errors"},
     "lfs": {"errors"},
     "manifest": {"errors"},
+    "places": set(),
+    "repo_names": {"errors"},
     "hub_errors": {"errors"},
-    "rehearsal": {"errors", "manifest", "hub_errors"},
+    "rehearsal": {"errors", "manifest", "hub_errors", "repo_names"},
     "hub": {"errors", "manifest", "hub_errors", "rehearsal"},
     "scan_contents": set(),
     "scan_rules": set(),
     "scan": {"errors", "scan_contents", "scan_rules"},
-    "hub_push": {"errors", "manifest", "hub_errors", "hub", "scan"},
-    "hub_verify": {"errors", "hub_errors", "hub", "hub_push"},
+    "hub_changes": {"errors", "manifest", "hub_errors", "hub"},
+    "hub_push": {"hub_errors", "hub", "hub_changes", "scan"},
+    "hub_verify": {"errors", "hub_errors", "hub", "hub_changes"},
     "names": {"errors"},
     "models": {"errors", "manifest", "hub_errors", "hub", "names"},
     "game": {"errors"},

@@ -190,11 +190,15 @@ def test_the_dataset_loads_back_by_config_and_revision(day: dict[str, Any], run:
     assert day["dataset rows by this package"] == rows
 
 
-def test_a_dry_run_lists_every_file_with_its_size_and_contacts_nobody(day: dict[str, Any]) -> None:
+def test_a_dry_run_lists_every_file_with_its_size_also_when_the_hub_cannot_be_reached(day: dict[str, Any]) -> None:
     pushed = {f"{one['role']}@{one['revision']}": one["sizes"] for one in day["record"]["pushed"]}
     assert day["dry run"]["sizes"] == pushed and day["dry run"]["tag"] is None
     listed = [line for line in day["dry run"]["lines"] if line.startswith(" ") and not line.endswith("in all")]
     assert len(listed) == sum(len(files) for files in pushed.values())
+    said = (
+        "compared with nothing, for the Hub could not be asked: asking what is there: cannot reach http://127.0.0.1:9"
+    )
+    assert [line[: len(said)] for line in day["dry run"]["lines"] if "compared" in line] == [said]
 
 
 STAY_BEHIND = "notebook, .env, pickled arguments, TensorBoard text"
@@ -243,9 +247,12 @@ def test_another_run_on_the_same_dataset_is_no_reason_for_new_commits(day: dict[
     assert day["corrupted"]["state"]["dataset"]["main"] != day["state"]["dataset"]["main"]
 
 
-def test_the_record_of_another_place_is_not_replaced_by_accident(day: dict[str, Any]) -> None:
-    kind, message = day["other namespace"]
-    assert kind == "StageError" and "--overwrite" in message
+def test_the_record_of_one_place_is_never_in_the_way_of_another_and_none_is_lost(day: dict[str, Any]) -> None:
+    seen = day["other namespace"]
+    assert seen["dry"] == [["rehearsal"], False]
+    assert seen["both"] == ["someone-else", "rehearsal"] and seen["back"] == ["rehearsal", "someone-else"]
+    assert seen["same"], "publishing there again makes no commit"
+    assert seen["kept"] == "v1.0"
 
 
 def test_only_the_rehearsal_hubs_own_token_was_sent(day: dict[str, Any], place: Path) -> None:

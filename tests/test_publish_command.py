@@ -75,7 +75,7 @@ def test_a_run_whose_dataset_is_on_another_hub_says_how_to_get_it(place: Path) -
     fix = f"hf download someone/puzzles --repo-type dataset --revision {'a' * 40} --local-dir outputs/far/dataset"
     dry, done = command(place, *words, "--dry-run"), command(place, *words)
     assert dry.returncode == done.returncode == 1
-    assert "lacks its dataset, and a dry run contacts nobody" in dry.stderr and fix in dry.stderr
+    assert "lacks its dataset, and a dry run downloads nothing" in dry.stderr and fix in dry.stderr
     assert "answered 404" in done.stderr and fix in done.stderr and not (run / "dataset").exists()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StageError, TrainingError
 from ..hub_errors import plain_errors
+from ..repo_names import run_name
 from .reach import check_reach
 from .recipe import Recipe, recipe_text
 
@@ -77,10 +78,10 @@ def extras(recipe: Recipe) -> list[str]:
 
 def _script(start: Start, owner: str) -> str:
     """Train, and push whatever there is then: an unfinished run's checkpoints too."""
-    name = start.recipe.name
-    train = ["countdown-r1", "train", f"{INPUT}/recipe.yaml", "--dataset", start.dataset, "--out", "run/model"]
+    name, run = start.recipe.name, run_name(start.out, start.recipe.name)
+    train = ["countdown-r1", "train", f"{INPUT}/recipe.yaml", "--dataset", start.dataset, "--out", f"{run}/model"]
     train += ["--launcher", "accelerate" if start.recipe.launch.gpus > 1 else "local", *start.forwarded]
-    push = ["hf", "upload", f"{owner}/{name}-run", "run", ".", "--private"]
+    push = ["hf", "upload", f"{owner}/{name}-run", run, ".", "--private"]
     return f"{shlex.join(train)}; s=$?; {shlex.join(push)}; exit $s"
 
 

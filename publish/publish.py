@@ -17,7 +17,7 @@ from ..hub import Hub
 from ..hub_push import push_folder
 from ..hub_verify import verify_folder
 from . import repositories
-from .adopt import read_adopted
+from .adopt import check_adopted, read_adopted, shown_change
 from .checkpoints import Run, base_model, read_run
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
@@ -29,9 +29,9 @@ from .staging import UNKNOWN_COMMIT, Part, fill, look_through, parts, repo_links
 
 @dataclass(frozen=True)
 class Wish:
-    """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
-    ``read_back`` compares every file again, those verified before included; ``addresses`` are e-mail addresses that
-    may become public."""
+    """How to publish: ``adopt`` takes the folder for another program's output, whose base model and ``evaluation`` may
+    be named; with ``trust_code`` modules beside its weights are run and published. ``read_back`` compares every file
+    again, those verified before included; ``addresses`` are e-mail addresses that may become public."""
 
     public: bool = False
     space: bool = True
@@ -39,11 +39,15 @@ class Wish:
     base: str | None = None
     read_back: bool = False
     addresses: tuple[str, ...] = ()
+    evaluation: Path | None = None
+    trust_code: bool = False
 
     def command(self, run: Run, hub: Hub, namespace: str) -> str:
         """What to type for it, but for where a folder lies on this computer."""
         flags = {"--hub rehearsal": hub.rehearsal, "--public": self.public, "--no-space": not self.space}
         flags |= {"--adopt": self.adopt, f"--base {self.base}": bool(self.base)}
+        flags |= {"--trust-remote-code": self.trust_code}
+        flags |= {f"--evaluation {self.evaluation.name}": True} if self.evaluation else {}
         command = f"countdown-r1 publish outputs/{run.name} --push-to {namespace}"
         return " ".join([command, *(flag for flag, given in flags.items() if given)])
 
@@ -71,9 +75,9 @@ def publish(
     began = time.monotonic()
     if not wish.adopt:
         fetch_dataset(run, hub, echo, dry_run=dry_run)
-    finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
+    finished = _read(run, wish, echo)
     if not dry_run and (base := base_model(finished)):
-        finished = replace(finished, licence=licence_of(hub, base))
+        finished = replace(finished, licence=licence_of(hub, base, must_exist=_named_by_files(finished, wish)))
         if finished.licence is None:
             echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
     links = repo_links(finished, namespace, hub, space=wish.space)
@@ -81,7 +85,7 @@ def publish(
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
         planned = _plan(finished, hub, links, Path(temporary), wish.addresses)
         if dry_run:
-            _show(planned, echo)
+            _show(planned, echo, shown_change(finished, links) if finished.adopted else [])
             return published_by(hub, links, wish.public, planned)
         with only_publisher(finished.folder, place_of(hub)) as ledger:
             one = _Publication(finished, hub, wish, ledger, Path(temporary), echo)
@@ -94,6 +98,20 @@ def publish(
     for repo in published.repos:
         echo(f"published {repo.type:<8}{repo.url}")
     return published
+
+
+def _read(run: Path, wish: Wish, echo: Callable[[str], None]) -> Run:
+    """The run, or what another program trained, which is loaded before it counts as one."""
+    if not wish.adopt:
+        return read_run(run)
+    found = read_adopted(run, wish.base, trust_code=wish.trust_code, evaluation=wish.evaluation)
+    check_adopted(found, echo)
+    return found
+
+
+def _named_by_files(run: Run, wish: Wish) -> bool:
+    """Whether an adapter's own files alone say what it belongs to."""
+    return run.adopted is not None and run.adopted.relation == "adapter" and not wish.base
 
 
 def _plan(run: Run, hub: Hub, links: Links, temporary: Path, allowed: tuple[str, ...]) -> tuple[Pushed, ...]:
@@ -182,14 +200,17 @@ class _Publication:
         return revision if there else None
 
 
-def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None]) -> None:
-    """Every repository, commit, file and size; what is on the Hub already would not be sent again."""
+def _show(planned: tuple[Pushed, ...], echo: Callable[[str], None], change: list[str]) -> None:
+    """Every repository, commit, file and size, and how an owner's card would ``change``; what is on the Hub already
+    would not be sent again."""
     for part in planned:
         size = sum(part.sizes.values())
         echo(f"{part.repo_type} {part.repo_id}@{part.revision}: commit '{part.message}', {len(part.sizes)} files")
         for name, own in part.sizes.items():
             echo(f"  {own:>13,} bytes  {name}")
         echo(f"  {size:>13,} bytes in all")
+    for line in change:
+        echo(line)
     total = sum(sum(part.sizes.values()) for part in planned)
     repos = len({part.repo_id for part in planned})
     echo(f"{repos} repositories, {len(planned)} commits at most, {total:,} bytes; nothing was sent")

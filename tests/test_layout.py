@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
-ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules", "models"}
+ROOT_PARTS = {"errors", "manifest", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_rules"}
+ROOT_PARTS |= {"lfs", "weights", "models"}
 MAY_IMPORT = {
     "errors": set[str](),
     "manifest": {"errors"},
@@ -31,7 +32,9 @@ MAY_IMPORT = {
     "scan": {"errors", "scan_rules"},
     "hub_push": {"errors", "manifest", "hub_errors", "hub", "scan"},
     "hub_verify": {"errors", "hub_errors", "hub", "hub_push"},
-    "models": {"errors", "manifest", "hub_errors", "hub"},
+    "lfs": {"errors"},
+    "weights": {"errors", "manifest", "lfs"},
+    "models": {"errors", "manifest", "hub_errors", "hub", "weights"},
     "game": {"errors"},
     "build_dataset": ROOT_PARTS | {"game"},
     "train": ROOT_PARTS | {"game", "build_dataset"},

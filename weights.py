@@ -63,7 +63,8 @@ def check_files(folder: Path, name: str) -> dict[str, tuple[int, ...]]:
     try:
         return _shapes(folder)
     except (InputError, ValueError, OSError, RecursionError) as error:
-        raise _damaged(name, f"{str(error) or type(error).__name__}; {_AGAIN}") from error
+        why = str(error) or type(error).__name__
+        raise _damaged(name, why if "; " in why else f"{why}; {_AGAIN}") from error
 
 
 def broken(path: Path) -> str | None:
@@ -163,13 +164,14 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _tensor(path: Path, name: str, about: Any) -> tuple[int, int, tuple[int, ...]]:
     """First byte, byte behind the last one, shape."""
-    values = about if isinstance(about, dict) else {}
-    shape, offsets = values.get("shape"), values.get("data_offsets")
-    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    bits = re.search(r"\d+", str(values.get("dtype")))
-    if len(numbers) != len(shape or ()) + 2 or not all(type(number) is int and number >= 0 for number in numbers):
+    values: dict[str, Any] = about if isinstance(about, dict) else {}
+    shape, offsets = (
+        value if isinstance(value, list) else [-1] for value in map(values.get, ("shape", "data_offsets"))
+    )
+    if len(offsets) != 2 or not all(type(number) is int and number >= 0 for number in [*shape, *offsets]):
         raise ValueError(f"the header of {path.name} says nothing sensible of {name}")
-    begin, end = numbers[-2:]
+    begin, end = offsets
+    bits = re.search(r"\d+", str(values.get("dtype")))
     if bits and 8 * (end - begin) != math.prod(shape) * int(bits[0]):
         raise ValueError(f"{name} in {path.name} has not the bytes that its shape needs")
     return begin, end, tuple(shape)

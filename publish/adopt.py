@@ -25,8 +25,6 @@ from .trial import check_loadable
 __all__ = ["adopted_card", "check_adopted", "read_adopted", "shown_change", "stage_adopted"]
 _WEIGHTS = ("model*.safetensors*", "adapter_model*.safetensors")
 _LICENCE = re.compile(r"(licen[sc]e|notice|copying|use_policy)([-_.][\w-]*)?(\.(txt|md|rst))?", re.IGNORECASE)
-_CODE = ("*.py",)
-_PEFT = dict.fromkeys(("CAUSAL_LM", "None"), "AutoPeftModelForCausalLM")
 _STATE = re.compile(r"(optimizer|scheduler|rng_state|scaler|training_args|trainer_state|global_step|latest|zero_).*")
 _SHOWN = 12
 
@@ -97,9 +95,13 @@ def _adopted(folder: Path, weights: Path, given: str | None) -> Adopted:
         "peft" if adapter else "transformers",
         _log(folder, weights),
         local_bases=tuple(local),
-        loader=loader_of(model) if not adapter else _PEFT.get(str(adapter.get("task_type")), "AutoPeftModel"),
+        loader=_peft_loader(adapter) if adapter else loader_of(model),
         licence=licence or _text(model.get("license")),
     )
+
+
+def _peft_loader(settings: dict[str, Any]) -> str:
+    return "AutoPeftModelForCausalLM" if settings.get("task_type") in ("CAUSAL_LM", None) else "AutoPeftModel"
 
 
 def _is_id(name: str) -> bool:
@@ -140,7 +142,8 @@ def stage_adopted(run: Run, checkpoint: Checkpoint, out: Path) -> None:
     extra = [path.name for path in run.folder.iterdir() if _is_licence(path)]
     stage_files(run.folder, extra, out)
     if run.adopted.code:
-        stage_files(checkpoint.folder, _CODE, out)
+        modules = [path.name for path in checkpoint.folder.glob("*.py") if not _STATE.fullmatch(path.name)]
+        stage_files(checkpoint.folder, modules, out)
     config = out / "adapter_config.json"
     settings = read_json(config)
     if settings and settings.get("base_model_name_or_path") != run.adopted.base:

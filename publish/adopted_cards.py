@@ -33,9 +33,9 @@ def adopted_card(run: Run, links: Links, checkpoint: Checkpoint) -> str:
         return render("adopted_card.md", data, values | links.urls)
     ours = data.to_dict()
     changed = {key: value for key, value in ours.items() if key not in card.values}
-    if card.values.get("base_model", run.adopted.base) != run.adopted.base:
-        changed.pop("base_model_relation", None)  # the owner's base is another
     changed |= _model_index(card, ours.get("model-index")) | _without_folders(card, run.adopted.base)
+    if (card.values | changed).get("base_model") != run.adopted.base:
+        changed.pop("base_model_relation", None)  # the owner names another base, or several
     return with_additions(card, changed, _block(values))
 
 

@@ -104,7 +104,9 @@ def with_additions(card: OwnersCard, changed: Mapping[str, Any], block: str) -> 
 
 def _with_keys(card: OwnersCard, changed: Mapping[str, Any]) -> str:
     """The YAML with those keys changed in its text, where that says what it should; else written anew."""
-    wanted = {key: value for key, value in (card.values | changed).items() if value is not None or key not in changed}
+    wanted = {
+        key: value for key, value in {**card.values, **changed}.items() if value is not None or key not in changed
+    }
     front = card.front
     for key, value in changed.items():
         front = _with_key(front, key, value, card.newline)
@@ -130,5 +132,5 @@ def _dumped(values: dict[str, Any], newline: str) -> str:
 
 def card_change(before: str, after: str) -> list[str]:
     """The lines by which a published card differs from the owner's, as a unified diff; [] when nothing changes."""
-    lines = (text.lstrip("\ufeff").splitlines() for text in (before, after))
-    return list(difflib.unified_diff(*lines, "README.md (yours)", "README.md (published)", lineterm="", n=1))
+    own, published = (text.lstrip("\ufeff").splitlines() for text in (before, after))
+    return list(difflib.unified_diff(own, published, "README.md (yours)", "README.md (published)", lineterm="", n=1))

@@ -81,7 +81,8 @@ def _adopted(folder: Path, weights: Path, given: str | None) -> Adopted:
     named = adapter.get("base_model_name_or_path") if adapter else model.get("_name_or_path")
     stated = card.values.get("base_model") if card else None
     says = [named, *(stated if isinstance(stated, list) else [stated])]
-    ids = [found for name in reversed(says) if (found := hub_id(name, folder, folder.parent))]
+    loading = [named] if adapter else reversed(says)  # of an adapter what its settings say is what is loaded
+    ids = [found for name in loading if (found := hub_id(name, folder, folder.parent))]
     base = given or next(iter(ids), None)
     if adapter and base is None:
         why = "which is no Hub id or may be a folder of some computer: pass --base NAMESPACE/NAME"

@@ -422,6 +422,10 @@ def cost(run_folder: Path, as_json: bool) -> None:
 @click.option("--space/--no-space", default=True, show_default=True, help="Make the Space too.")
 @click.option("--adopt", is_flag=True, help="RUN is another program's model or PEFT adapter: it alone goes.")
 @click.option("--base", metavar="NS/NAME", help="With --adopt: the base model, where the files do not name it.")
+@click.option("--evaluation", type=click.Path(path_type=Path), help="With --adopt: what `evaluate` wrote for its card.")
+@click.option(
+    "--trust-remote-code", "trust_code", is_flag=True, help="With --adopt: run and publish its modules (.py)."
+)
 @click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--replace", is_flag=True, help=REPLACE_HELP)
@@ -437,6 +441,8 @@ def publish(
     space: bool,
     adopt: bool,
     base: str | None,
+    evaluation: Path | None,
+    trust_code: bool,
     addresses: tuple[str, ...],
     read_back: bool,
     replace: bool,
@@ -461,7 +467,9 @@ def publish(
     from .publish.publish import Wish
     from .publish.publish import publish as publish_run
 
-    wish = Wish(public, space, adopt, base, read_back, addresses, replace)
+    if (evaluation or trust_code or base) and not adopt:
+        raise InputError("--base, --evaluation and --trust-remote-code are for other programs' models: add --adopt")
+    wish = Wish(public, space, adopt, base, read_back, addresses, replace, evaluation, trust_code)
     publish_run(run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, echo=click.echo)
     if not dry_run:
         finish(run_folder / "published")

@@ -1,4 +1,4 @@
-"""Git LFS: what lies in a clone where ``git lfs pull`` was not run."""
+"""Git LFS pointers: three lines of text that stand where a large file belongs until ``git lfs pull`` fetches it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from pathlib import Path
 
 from .errors import InputError
 
-_START = b"version https://git-lfs.github.com/spec/"
+_FIRST_LINES = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+POINTER = "is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder"
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is a pointer, by its first line (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(64).startswith(_FIRST_LINES)
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise ``InputError`` when ``path`` is a Git LFS pointer (github.com/git-lfs, docs/spec.md) and not the file."""
-    with path.open("rb") as file:
-        if file.read(len(_START)) == _START:
-            raise InputError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder")
+    """Raise ``InputError`` with the fix when ``path`` is a pointer."""
+    if is_lfs_pointer(path):
+        raise InputError(f"{path} {POINTER}")

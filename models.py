@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import HubError, StageError
 from .names import repository
+from .weights import MODEL_FILES, check_files, check_present
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
-_MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_MODEL_FILES = ["*.json", "*.safetensors", *MODEL_FILES]
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,15 @@ def resolve(name: str) -> Source:
 def local_folder(source: Source, *, weights: bool = True) -> Path:
     """The folder that holds the model's files, downloaded first when it is on the Hub; all or all but the ``weights``.
 
-    For a Hub model the folder's own name is the commit. Raises ``HubError`` when the Hub does not hand it out.
+    For a Hub model the folder's own name is the commit. Raises ``HubError`` when the Hub does not hand it out, and
+    ``StageError`` when a file is not there for all its name is.
     """
-    if source.revision is None:
-        return Path(source.path_or_id)
+    folder = _downloaded(source, weights) if source.revision else Path(source.path_or_id)
+    check_present(folder, source.name)
+    return folder
+
+
+def _downloaded(source: Source, weights: bool) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -80,6 +86,7 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     if not (folder / "config.json").is_file():
         inside = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
         raise StageError(f"{name} is not a model: it has no config.json{inside}")
+    check_files(folder, name)
     _show_bars(folder)
     try:
         tokenizer = load_tokenizer(folder)
@@ -107,7 +114,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder, padding on the left."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, padding_side="left", local_files_only=True, trust_remote_code=False
+    )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
@@ -124,6 +133,7 @@ def _load_weights(folder: Path, device: str | None) -> tuple[PreTrainedModel, li
         dtype=torch.float32 if place.type == "cpu" else "auto",
         use_safetensors=True,
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
     )
     model, report = loaded

@@ -27,6 +27,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from countdown_r1.weights import read_header
+
 BLOCK = 1 << 20
 LIBRARIES = ("huggingface_hub", "uvicorn")
 SHARD_BYTES = 1 << 30
@@ -37,6 +39,8 @@ from pathlib import Path
 from countdown_r1.hub import connect
 hub = connect("rehearsal", data=Path("hub"))
 import huggingface_hub.hf_api, pyarrow.parquet
+if sys.argv[2] == "adopt":  # what loads the model before it leaves
+    from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 from countdown_r1.publish.publish import Wish, publish
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before, began = peak(), time.monotonic()
@@ -93,17 +97,23 @@ def measure(place: Path, gigabytes: int) -> dict[str, Any]:
 
 
 def large_folder(place: Path, gigabytes: int) -> Path:
-    """A model folder of random shards of 1 GiB, as transformers names them."""
+    """A model that loads, and beside its weights random shards of 1 GiB that its index names as well."""
     folder = place / "large"
     shutil.copytree(place / "toy" / "model" / "base", folder)
-    (folder / "model.safetensors").unlink()
+    first = (folder / "model.safetensors").rename(folder / f"model-00000-of-{gigabytes:05d}.safetensors")
+    where = dict.fromkeys(read_header(first), first.name)
     for number in range(gigabytes):
         path = folder / f"model-{number + 1:05d}-of-{gigabytes:05d}.safetensors"
-        header = json.dumps({"w": {"dtype": "U8", "shape": [SHARD_BYTES], "data_offsets": [0, SHARD_BYTES]}}).encode()
+        where[f"w{number}"] = path.name
+        header = json.dumps(
+            {f"w{number}": {"dtype": "U8", "shape": [SHARD_BYTES], "data_offsets": [0, SHARD_BYTES]}}
+        ).encode()
         with path.open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             for _ in range(SHARD_BYTES // BLOCK):
                 file.write(os.urandom(BLOCK))
+    index = {"metadata": {"total_size": gigabytes * SHARD_BYTES}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return folder
 
 

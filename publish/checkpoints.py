@@ -17,18 +17,20 @@ from .. import manifest
 from ..errors import StageError
 from ..manifest import Manifest, link
 from ..places import without_paths, without_places
+from ..weights import MODEL_FILES, check_files, read_json, weight_files
 from .licences import Licence
 
-# What from_pretrained reads (transformers, peft); weights only as safetensors, so nothing is unpickled.
-CHECKPOINT_FILES = (
-    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json"),
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model"),
-    *("vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json"),
-)
 RUN_FILES = ("training.png", "completion_samples/*.txt")
 RUN_MEASUREMENTS = ("metrics.jsonl", "aha.json", "cost.json", "recipe.yaml")
 DATASET_FILES = ("*/*.parquet", "*.png")
-HUB_ID = re.compile(r"(?!outputs/)([\w-][\w.-]*/[\w.-]+)(?:@\S+)?")
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@[\w./-]+)?", re.ASCII)
+# First parts of paths below a working folder, which look like a namespace of the Hub.
+_LOCAL_FOLDERS = {
+    *("output", "outputs", "model", "models", "checkpoint", "checkpoints", "ckpt", "ckpts", "weights", "pretrained"),
+    *("pretrained_models", "save", "saves", "saved", "saved_models", "results", "run", "runs", "data", "llm", "llms"),
+    *("base_models", "hf_models", "exp", "experiments", "work_dirs", "workspace", "cache", "tmp", "home", "root"),
+    *("mnt", "local"),
+}
 STAGES = {"dataset": "build-dataset", "model": "train", "evaluation": "evaluate"}
 
 
@@ -47,13 +49,19 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What the files of another program's output say: the base on the Hub and how the weights relate to it, the
-    library that loads them, and the trainer's log."""
+    """What the files of another program's output say: the base on the Hub, the folders they call it by, and how the
+    weights relate to it; the library and the class that load them; the numbers of the trainer's log; ``licence``, the
+    file or the word that states it. With ``code`` modules beside the weights go too; ``note`` is for the user."""
 
     base: str | None
     relation: str | None
     library: str
     log: tuple[dict[str, Any], ...]
+    local_bases: tuple[str, ...] = ()
+    loader: str = "AutoModelForCausalLM"
+    licence: str | None = None
+    code: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,21 @@ def base_model(run: Run) -> str | None:
     """The Hub id of the model that was trained further, None for weights that are not from the Hub."""
     if run.adopted:
         return run.adopted.base
-    name = run.model.results.get("base") or run.model.settings.get("base")
-    match = HUB_ID.fullmatch(name) if isinstance(name, str) and not Path(name).exists() else None
-    return match[1] if match else None
+    return hub_id(run.model.results.get("base") or run.model.settings.get("base"))
+
+
+def hub_id(name: object, *folders: Path) -> str | None:
+    """The id of a model on the Hub without its revision; None for what is, or may well be, a folder of this computer or
+    of the one that wrote the name, seen from here or from one of ``folders``.
+
+    >>> hub_id("Qwen/Qwen2.5-3B@main"), hub_id("./Qwen2.5-3B"), hub_id("models/Qwen2.5-3B"), hub_id("a/b@](x)")
+    ('Qwen/Qwen2.5-3B', None, None, None)
+    """
+    match = _HUB_ID.fullmatch(name) if isinstance(name, str) else None
+    if match is None or ".." in match[1] or "--" in match[1] or match[1].endswith((".git", ".")) or len(match[1]) > 96:
+        return None
+    local = match[1].partition("/")[0].lower() in _LOCAL_FOLDERS
+    return None if local or any((folder / match[1]).exists() for folder in (Path(), *folders)) else match[1]
 
 
 def _read_stage(folder: Path, stage: str) -> Manifest:
@@ -139,7 +159,7 @@ def find_checkpoints(model: Path, record: Manifest) -> tuple[Checkpoint, ...]:
     found = [Checkpoint("base", 0, model / "base")] if (model / "base").is_dir() else []
     for path in model.glob("checkpoint-*"):
         step = path.name.removeprefix("checkpoint-")
-        if path.is_dir() and step.isdigit():
+        if path.is_dir() and step.isascii() and step.isdigit():
             found.append(Checkpoint(path.name, int(step), path))
     last = record.results.get("steps")
     if isinstance(last, int) and last not in {one.step for one in found} and (model / "config.json").is_file():
@@ -150,15 +170,14 @@ def find_checkpoints(model: Path, record: Manifest) -> tuple[Checkpoint, ...]:
 def stage_checkpoint(checkpoint: Checkpoint, out: Path) -> None:
     """Put a checkpoint's weights, tokenizer and configuration into ``out``, as they were measured.
 
-    Raises ``StageError`` when there are no safetensors weights or no ``config.json``.
+    Raises ``StageError`` when a file is damaged, by the headers of the weights, or ``config.json`` is missing.
     """
-    stage_files(checkpoint.folder, CHECKPOINT_FILES, out)
-    named = (out / "config.json").is_file() or (out / "adapter_config.json").is_file()
-    if not any(out.glob("*.safetensors")) or not named:
-        raise StageError(f"{checkpoint.folder} lacks safetensors weights or config.json; train again")
-    for name in ("config.json", "tokenizer_config.json"):
-        if (out / name).is_file():
-            _forget_local_name(out / name)
+    check_files(checkpoint.folder, str(checkpoint.folder))
+    stage_files(checkpoint.folder, (*MODEL_FILES, *weight_files(checkpoint.folder)), out)
+    if not (out / "config.json").is_file() and not (out / "adapter_config.json").is_file():
+        raise StageError(f"{checkpoint.folder} lacks config.json; train again")
+    for path in sorted(out.glob("*config.json")):
+        _forget_local_name(path)
 
 
 def stage_files(source: Path, patterns: Iterable[str], out: Path) -> None:
@@ -206,8 +225,17 @@ def _json_text(value: Any) -> str:
 
 def _forget_local_name(path: Path) -> None:
     """Drop the folder that a configuration was loaded from; the file stays as it is when it names none."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    local = [key for key in ("_name_or_path", "name_or_path") if Path(str(values.get(key, ""))).is_absolute()]
-    if local:
+    values = read_json(path)
+    kept = _without_local_names(values)
+    if kept != values:
         path.unlink()  # it may be a link to the run's own file
-        write_json(path, {key: value for key, value in values.items() if key not in local})
+        write_json(path, kept)
+
+
+def _without_local_names(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_local_names(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    local = {name for name in ("_name_or_path", "name_or_path") if value.get(name) and hub_id(value[name]) is None}
+    return {key: _without_local_names(inner) for key, inner in value.items() if key not in local}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..rehearsal.card import validate_card
-from .checkpoints import Checkpoint, Run, base_model
+from .checkpoints import Checkpoint, Run, base_model, hub_id
 from .licences import Licence
 from .links import Links
 
@@ -33,27 +33,30 @@ def card_data(run: Run, links: Links, checkpoint: Checkpoint, languages: list[st
         base_model_relation="finetune" if hub_base else None,
         datasets=[links.dataset] if links.dataset else None,
         tags=["countdown", "grpo", "reasoning", "reinforcement-learning", "trl"],
-        eval_results=_eval_results(run, links, row) or None,
+        eval_results=eval_results(run, links, row) or None,
     )
 
 
-def _eval_results(run: Run, links: Links, row: dict[str, Any]) -> list[EvalResult]:
+def eval_results(run: Run, links: Links, row: dict[str, Any]) -> list[EvalResult]:
     """The model-index: solve rate and format rate, those that were measured."""
     from huggingface_hub import EvalResult
 
     metrics = {"solve_rate": "Solve rate", "format_rate": "Right format"}
+    dataset = run.summary.get("dataset") or {}
+    puzzles = links.dataset or hub_id(dataset.get("id")) or "countdown"
     arguments = {"n": row.get("n"), "seed": run.summary.get("seed"), **(run.summary.get("decoding") or {})}
     return [
         EvalResult(
             task_type="text-generation",
-            dataset_type=links.dataset or "countdown",
-            dataset_name=(links.dataset or "/countdown").partition("/")[2],
-            dataset_split=(run.summary.get("dataset") or {}).get("split"),
+            dataset_type=puzzles,
+            dataset_name=puzzles.rpartition("/")[2],
+            dataset_split=dataset.get("split"),
             dataset_revision=links.dataset_revision,
             dataset_args={key: value for key, value in arguments.items() if value is not None},
             metric_type="accuracy" if key == "solve_rate" else key,
             metric_name=name,
             metric_value=row[key],
+            metric_args={"interval_95": interval} if (interval := row.get(key.replace("rate", "interval"))) else None,
         )
         for key, name in metrics.items()
         if row.get(key) is not None

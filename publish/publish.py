@@ -20,7 +20,7 @@ from ..hub_push import push_folder
 from ..hub_verify import verify_folder
 from ..repo_names import check_namespace
 from . import repositories
-from .adopt import read_adopted
+from .adopt import check_adopted, read_adopted, shown_change
 from .checkpoints import Run, base_model, read_run
 from .ledger import Ledger, only_publisher
 from .licences import licence_of
@@ -33,9 +33,10 @@ from .staging import Part, fill, parts, repo_links
 
 @dataclass(frozen=True)
 class Wish:
-    """How to publish: ``adopt`` takes the folder for another program's output, whose base model may be named;
-    ``read_back`` compares every file again, those verified before included; ``addresses`` are e-mail addresses that
-    may become public; ``replace`` lets go what others wrote in these repositories."""
+    """How to publish: ``adopt`` takes the folder for another program's output, whose base model and ``evaluation`` may
+    be named; with ``trust_code`` modules beside its weights are run and published. ``read_back`` compares every file
+    again, those verified before included; ``addresses`` are e-mail addresses that may become public; ``replace`` lets
+    go what others wrote in these repositories."""
 
     public: bool = False
     space: bool = True
@@ -44,11 +45,15 @@ class Wish:
     read_back: bool = False
     addresses: tuple[str, ...] = ()
     replace: bool = False
+    evaluation: Path | None = None
+    trust_code: bool = False
 
     def command(self, run: Run, hub: Hub, namespace: str) -> str:
         """What to type for it, but for where a folder lies on this computer."""
         flags = {"--hub rehearsal": hub.rehearsal, "--public": self.public, "--no-space": not self.space}
         flags |= {"--adopt": self.adopt, f"--base {self.base}": bool(self.base)}
+        flags |= {"--trust-remote-code": self.trust_code}
+        flags |= {f"--evaluation {self.evaluation.name}": True} if self.evaluation else {}
         command = f"countdown-r1 publish outputs/{run.name} --push-to {namespace}"
         return " ".join([command, *(flag for flag, given in flags.items() if given)])
 
@@ -77,12 +82,12 @@ def publish(
     check_namespace(namespace)
     if not wish.adopt:
         fetch_dataset(run, hub, echo, dry_run=dry_run)
-    finished = read_adopted(run, wish.base) if wish.adopt else read_run(run)
+    finished = _read(run, wish, echo)
     links = repo_links(finished, namespace, hub, space=wish.space)
     check_names(links)
     refs = _ask_refs(hub, links, dry_run, echo)
     if refs and (base := base_model(finished)):
-        finished = replace(finished, licence=licence_of(hub, base))
+        finished = replace(finished, licence=licence_of(hub, base, must_exist=_named_by_files(finished, wish)))
         if finished.licence is None:
             echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
@@ -90,6 +95,8 @@ def publish(
         if before := replaced_model(finished, hub, planned):
             echo(f"{before} was published from another folder: a new version replaces it, and its tag keeps it")
         if dry_run:
+            for line in shown_change(finished, links) if finished.adopted else ():
+                echo(line)
             show(planned, hub, refs, wish.public, echo)
             return published_by(hub, links, wish.public, tuple(one.part for one in planned))
         if not wish.replace:
@@ -118,6 +125,20 @@ def _ask_refs(hub: Hub, links: Links, dry_run: bool, echo: Callable[[str], None]
             raise
         echo(f"compared with nothing, for the Hub could not be asked: {error}")
         return None
+
+
+def _read(run: Path, wish: Wish, echo: Callable[[str], None]) -> Run:
+    """The run, or what another program trained, which is loaded before it counts as one."""
+    if not wish.adopt:
+        return read_run(run)
+    found = read_adopted(run, wish.base, trust_code=wish.trust_code, evaluation=wish.evaluation)
+    check_adopted(found, echo)
+    return found
+
+
+def _named_by_files(run: Run, wish: Wish) -> bool:
+    """Whether an adapter's own files alone say what it belongs to."""
+    return run.adopted is not None and run.adopted.relation == "adapter" and not wish.base
 
 
 @dataclass(frozen=True)

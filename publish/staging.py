@@ -16,7 +16,7 @@ from ..places import without_places
 from ..scan import refuse, scan
 from ..space.package import Wishes, package_space
 from ..space.story import collect
-from .adopt import adopted_card
+from .adopt import adopted_card, stage_adopted
 from .cards import checkpoint_card, model_card
 from .checkpoints import (
     DATASET_FILES,
@@ -71,10 +71,11 @@ def parts(run: Run, hub: Hub, links: Links, remote_card: str = "") -> list[Part]
         for one in run.checkpoints
     ]
     main = _stage_adopted if run.adopted else _stage_main
+    compared = "Weights" if run.adopted else "Best model"
     found = [
         Part("dataset", "main", "Dataset", partial(_stage_dataset, run, remote_card), "dataset_revision"),
         *branches,
-        Part("model", "main", f"Best model: {run.best.label}", partial(main, run), "model_revision"),
+        Part("model", "main", f"{compared}: {run.best.label}", partial(main, run), "model_revision"),
         Part("evaluation", "main", "Evaluation records", partial(_stage_evaluation, run)),
         Part("completions", "main", "Completions of the training", partial(_stage_completions, run)),
         Part("space", "main", "Space", partial(_stage_space, run, hub)),
@@ -101,7 +102,7 @@ def _stage_dataset(run: Run, remote_card: str, out: Path, links: Links) -> None:
 
 def _stage_branch(run: Run, checkpoint: Checkpoint, out: Path, links: Links) -> None:
     """A checkpoint, its own part of the evaluation, and a short card."""
-    stage_checkpoint(checkpoint, out)
+    (stage_adopted if run.adopted else _stage_weights)(run, checkpoint, out)
     rows = [row for row in run.summary.get("models", []) if row["label"] == checkpoint.label]
     if rows:
         about = {key: run.summary[key] for key in ("dataset", "n", "seed", "decoding") if key in run.summary}
@@ -118,10 +119,16 @@ def _stage_main(run: Run, out: Path, links: Links) -> None:
     write_text(out / "README.md", model_card(run, links))
 
 
+def _stage_weights(run: Run, checkpoint: Checkpoint, out: Path) -> None:
+    stage_checkpoint(checkpoint, out)
+
+
 def _stage_adopted(run: Run, out: Path, links: Links) -> None:
-    """What others trained: the weights, the scalars of its log, and a card that claims no more than the files say."""
-    stage_checkpoint(run.best, out)
+    """What others trained: the weights, the scalars of its log, what was measured of it, and its owner's card."""
+    stage_adopted(run, run.best, out)
     stage_events(run.weights / "runs", out)
+    if run.summary:
+        write_json(out / "evaluation.json", without_places(run.summary, run.folder))
     write_text(out / "README.md", adopted_card(run, links, run.best))
 
 

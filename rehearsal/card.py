@@ -35,8 +35,8 @@ def split(card: str) -> tuple[str | None, str]:
 def card_data(card: str) -> dict[str, Any]:
     """The YAML as a mapping; empty when there is none or it is broken."""
     try:
-        values = _plain(yaml.load(split(card)[0] or "", _Loader))
-    except _BROKEN:
+        values = _plain(read_yaml(split(card)[0] or ""))
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -52,15 +52,30 @@ def _plain(value: object) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Without aliases (a few lines of them can stand for gigabytes) and with dates left as text, fit for JSON."""
+    """Without aliases (a few lines of them can stand for gigabytes), with dates left as text, fit for JSON, and with
+    each key once, of which YAML would silently take the last."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed in a card")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"the key {twice[0]!r} stands there twice")
+        return super().construct_mapping(node, deep)
+
 
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a card's YAML. Raises ``ValueError`` of one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except _BROKEN as error:
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def validate_card(card: str, repo_type: str) -> tuple[list[str], list[str]]:
@@ -72,9 +87,9 @@ def validate_card(card: str, repo_type: str) -> tuple[list[str], list[str]]:
     if front is None or not front.strip():
         return [], ["empty or missing yaml metadata in repo card"]
     try:
-        values = yaml.load(front, _Loader)
-    except _BROKEN as error:
-        return [f"YAML metadata is not valid: {' '.join(str(error).split())}"], []
+        values = read_yaml(front)
+    except ValueError as error:
+        return [f"YAML metadata is not valid: {error}"], []
     if not isinstance(values, dict):
         return ["YAML metadata is not a mapping of keys to values"], []
     return (_space_errors(values) if repo_type == "space" else _repo_errors(values)), []

@@ -21,7 +21,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).with_name("countdown-r1")
 HEAVY = {"torch", "transformers", "trl", "datasets", "gradio", "huggingface_hub", "matplotlib", "numpy", "uvicorn"}
 HUB_PARTS = {"hub_changes", "hub_errors", "hub", "hub_push", "hub_verify", "scan", "scan_contents", "scan_rules"}
-ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names", "places", "repo_names"}
+ROOT_PARTS = HUB_PARTS | {"errors", "extras", "lfs", "manifest", "models", "names", "places", "repo_names", "weights"}
 MAY_IMPORT = {
     "errors": set[str](),
     "extras": {"errors"},
@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "hub_push": {"hub_errors", "hub", "hub_changes", "scan"},
     "hub_verify": {"errors", "hub_errors", "hub", "hub_changes"},
     "names": {"errors"},
-    "models": {"errors", "manifest", "hub_errors", "hub", "names"},
+    "weights": {"errors", "manifest", "lfs"},
+    "models": {"errors", "manifest", "hub_errors", "hub", "names", "weights"},
     "game": {"errors"},
     "build_dataset": ROOT_PARTS | {"game"},
     "train": ROOT_PARTS | {"game", "build_dataset"},

@@ -15,8 +15,9 @@ from countdown_r1 import manifest, models
 from countdown_r1.errors import StageError
 from countdown_r1.train.aha import read_records
 from countdown_r1.train.generation import Completion, Decoding
-from countdown_r1.train.records import Pass, append, begin, line_of, record, resume, tidy, weights_sha256
+from countdown_r1.train.records import Pass, append, begin, line_of, record, resume, tidy
 from countdown_r1.train.summary import summarise_records
+from countdown_r1.weights import weights_sha256
 
 ROWS = [{"nums": [n, n + 1], "target": 2 * n + 1, "language": "en", "level": 0, "prompt": "p"} for n in range(1, 5)]
 PASS = Pass("base/records.jsonl", "base", ROWS, Decoding(samples=2), "0" * 64)

@@ -74,9 +74,9 @@ def columns() -> dict[str, list[Any]]:
         ("a.json", "\n".join(json.dumps(row, indent=1) for row in GOOD)),
         ("a.jsonl", json.dumps(GOOD, indent=1)),
         ("a.jsonl", "\ufeff\n\n" + lines(GOOD) + "\n\n"),
-        ("My Rows.JSONL.gz", gzip.compress(lines(GOOD).encode())),
-        ("a.json.gz", gzip.compress(json.dumps({"data": GOOD}).encode())),
-        ("a.jsonl", gzip.compress(lines(GOOD).encode())),
+        ("My Rows.JSONL.gz", gzip.compress(lines(GOOD).encode(), mtime=0)),
+        ("a.json.gz", gzip.compress(json.dumps({"data": GOOD}).encode(), mtime=0)),
+        ("a.jsonl", gzip.compress(lines(GOOD).encode(), mtime=0)),
     ],
 )
 def test_every_shape_gives_the_same_rows_to_every_command(tmp_path: Path, name: str, content: str | bytes) -> None:
@@ -166,7 +166,7 @@ def test_rows_that_contradict_themselves_are_refused_with_both_places(tmp_path: 
         ("a.jsonl", "\n <html><body>", "is a web page"),
         ("a.json", b"PK\x03\x04rest", "is a zip archive"),
         ("a.json", b"PAR1rest", "holds parquet: rename it to a.parquet"),
-        ("a.jsonl.gz", gzip.compress(lines(GOOD).encode())[:30], "cannot be read"),
+        ("a.jsonl.gz", gzip.compress(lines(GOOD).encode(), mtime=0)[:30], "cannot be read"),
         ("a.arrow", b"\x00" * 40, "cannot be read"),
         ("a.json", '{"a":' * 10_000, "not valid JSON"),
     ],

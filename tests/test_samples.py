@@ -144,7 +144,7 @@ def test_a_file_without_completions_is_told_its_keys_and_the_nearest_name(
     ("name", "data"),
     [
         ("a.jsonl.gz", b"no gzip"),
-        ("a.jsonl.gz", gzip.compress(b'{"generation": "x"}' * 99)[:-20]),
+        ("a.jsonl.gz", gzip.compress(b'{"generation": "x"}' * 99, mtime=0)[:-20]),
         ("a.csv", b""),
         ("a.csv", b"prompt,completion\n"),
         ("a.csv", b'prompt,completion\n"never closed'),

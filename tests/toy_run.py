@@ -101,7 +101,9 @@ def _folders(out: Path) -> list[Path]:
 def _placeholder_weights(out: Path) -> None:
     for index, folder in enumerate(_folders(out)):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}" + bytes([min(index, len(STEPS))]))
+        header = b'{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
+        weights = len(header).to_bytes(8, "little") + header + bytes([min(index, len(STEPS)), 0, 0, 0])
+        (folder / "model.safetensors").write_bytes(weights)
         (folder / "config.json").write_text(json.dumps({"model_type": "llama", "_name_or_path": str(out.resolve())}))
         (folder / "tokenizer_config.json").write_text("{}")
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from .. import models
 from ..errors import StageError
 from ..extras import need
+from ..weights import check_files
 from .recipe import Lora, Recipe
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def load_trained(checkpoint: Path, base: str) -> PreTrainedModel:
         return models.load(str(checkpoint))[0]
     from peft import PeftModel
 
+    check_files(checkpoint, str(checkpoint))
     try:
         merged: Any = PeftModel.from_pretrained(models.load(base)[0], str(checkpoint)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
@@ -66,8 +68,9 @@ def _four_bit(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """NF4 weights with a second quantisation of their scales (arXiv 2305.14314), computed in bfloat16."""
     from transformers import BitsAndBytesConfig
 
-    source = models.resolve(base)
-    tokenizer = models.load_tokenizer(models.local_folder(source))
+    folder = models.local_folder(models.resolve(base))
+    check_files(folder, base)
+    tokenizer = models.load_tokenizer(folder)
     quantized = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -75,7 +78,7 @@ def _four_bit(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     model = AutoModelForCausalLM.from_pretrained(
-        models.local_folder(source),
+        folder,
         quantization_config=quantized,
         dtype=torch.bfloat16,
         local_files_only=True,

@@ -18,13 +18,14 @@ from tqdm import tqdm
 from .. import manifest, models
 from ..build_dataset.prompt import render
 from ..errors import InputError
+from ..weights import weights_sha256
 from .aha import find_ahas, summarise
 from .backends import Opened, choose_backend, opened
 from .candidates import Candidate, candidates_of, run_candidates
 from .generation import Ask, Decoding, encode
 from .leak import check_leaks
 from .questions import Questions, Row, select_rows
-from .records import RESUME_FILE, Pass, Record, append, begin, record, resume, tidy, weights_sha256
+from .records import RESUME_FILE, Pass, Record, append, begin, record, resume, tidy
 from .results import table, write_results
 from .round_trip import check_tokenizer
 from .summary import choose_best, differences, paired, summarise_records

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import models
 from ..errors import CountdownError
 from ..extras import explained
+from ..weights import check_files
 from .forecast import expected
 from .layout import choose, placed
 from .memory import new_tokens, whole
@@ -145,6 +146,8 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
     else:
         from transformers import AutoConfig
 
+        if source.revision is None:
+            check_files(folder, recipe.base)
         tokenizer, config = models.load_tokenizer(folder), AutoConfig.from_pretrained(folder)
         yield True, f"base {recipe.base}: {getattr(config, 'model_type', 'a model')}"
     yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))

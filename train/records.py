@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from .. import manifest
-from ..errors import StageError
 from ..game.answer import judge, parse
 from ..game.language import mixes
 from ..game.puzzle import Puzzle, Verdict
@@ -30,13 +26,7 @@ from .questions import Row
 
 Record = dict[str, Any]
 RESUME_FILE = "resume.json"
-# What decides a model's completions, by the names that transformers and vLLM read.
-MODEL_FILES = (
-    *("*.safetensors", "config.json", "generation_config.json", "tokenizer*", "chat_template*", "vocab*"),
-    *("merges.txt", "special_tokens_map.json", "added_tokens.json", "adapter_config.json"),
-)
 _LIBRARIES = ("countdown-r1", "torch", "transformers", "tokenizers", "vllm")
-_BLOB = re.compile(r"[0-9a-f]{64}")
 # JSON leaves these as they are, but many a reader of lines would break one there.
 _LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 _log = logging.getLogger(__name__)
@@ -100,23 +90,6 @@ def _number(verdict: Verdict) -> float | int | None:
 def line_of(record: Record) -> str:
     """The record as one line of JSON, whatever a reader takes for the end of a line."""
     return json.dumps(record, ensure_ascii=False).translate(_LINE_ENDS) + "\n"
-
-
-def weights_sha256(folder: Path) -> str:
-    """One hash over the files that decide what a model writes.
-
-    Raises ``StageError`` when there are no weights. The Hub's cache names a file by its hash, which is taken as it is.
-    """
-    if not any(folder.glob("*.safetensors")):
-        raise StageError(
-            f"{folder} has no weights (*.safetensors): is the checkpoint complete, or still being written?"
-        )
-    paths = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    digest = hashlib.sha256()
-    for path in tqdm(paths, desc=f"reading {folder.name}", unit="file", delay=2, leave=False):
-        blob = path.resolve().name
-        digest.update(f"{path.name} {blob if _BLOB.fullmatch(blob) else manifest.sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def tidy(folder: Path, passes: Iterable[Pass]) -> None:

@@ -1,7 +1,7 @@
 """Write what ``demo_lesson.py`` measured into the READMEs: their table and the transcript.
 
     out=benchmarks/results/demo/demo_lesson.json
-    python benchmarks/demo_lesson.py --seeds 0,1,2,3,4 --jobs 2 --threads 1 --out $out
+    python benchmarks/demo_lesson.py --seeds 0,1,2,3,4 --jobs 5 --threads 3 --out $out
     python benchmarks/demo_figures.py outputs/demo_lesson/evaluation-0-1
 
 The argument is the evaluation of seed 0. The transcript is the first English puzzle that the base gets wrong and the

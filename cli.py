@@ -6,9 +6,7 @@ Heavy libraries are imported inside the commands, so that ``countdown-r1 --help`
 
 from __future__ import annotations
 
-import errno
 import json
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,13 +14,8 @@ from typing import Any
 
 import click
 
-from .errors import CountdownError, InputError
+from .errors import CountdownError, InputError, disk_is_full
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_SPACE_TEXT = re.compile(
-    r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b"
-    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # all that torch.save says of it
-)
 HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
 
 
@@ -43,15 +36,6 @@ class Commands(click.Group):
                 raise
             message = "no space is left to write to; free some and run the same command again"
             raise click.ClickException(f"{message} ({str(error).splitlines()[0][:160]})") from error
-
-
-def disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one it was raised from, says that nothing more can be written."""
-    while error is not None:
-        if getattr(error, "errno", None) in NO_SPACE or NO_SPACE_TEXT.search(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import HubError, InputError, StageError
+from .errors import CountdownError, HubError, InputError, StageError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
 _MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_DECIDING = ("do_sample", "num_beams", "return_dict_in_generate", "use_cache")  # flags that decide whether others fit
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,9 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
         inside = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
         raise StageError(f"{name} is not a model: it has no config.json{inside}")
     _show_bars(folder)
-    try:
-        tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, name)
+    with undamaged(name):
         model, missing = _load_weights(folder, device)
-    # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
-    # tokenizers library, as a plain Exception.
-    except Exception as error:
-        raise StageError(f"{name}: the checkpoint is damaged ({_first_line(error)}); {_AGAIN}") from error
     if missing:
         raise StageError(f"{name}: the checkpoint lacks {len(missing)} weights ({missing[0]}, ...); {_AGAIN}")
     return model, tokenizer
@@ -104,14 +104,87 @@ def _show_bars(folder: Path) -> None:
     (logging.enable_progress_bar if large else logging.disable_progress_bar)()
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model's folder, padding on the left."""
+def load_tokenizer(folder: Path, name: str = "") -> PreTrainedTokenizerBase:
+    """The tokenizer of a model's folder, padding on the left; ``name`` is what errors call the model.
+
+    Raises ``StageError`` for one that cannot be read or cannot encode, and for a chat template that is no text.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    with undamaged(name or str(folder)):
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        tokenizer.decode(tokenizer("1")["input_ids"])
+        if not isinstance(tokenizer.chat_template or "", str | dict):
+            raise ValueError(f"its chat template is {tokenizer.chat_template!r}, no text")
     return tokenizer
+
+
+@contextmanager
+def undamaged(name: str) -> Iterator[None]:
+    """Whatever a library has against a model's files as one ``StageError``."""
+    try:
+        yield
+    except CountdownError:
+        raise
+    # A damaged file surfaces as OSError, ValueError, KeyError, RuntimeError, SafetensorError or, from the
+    # tokenizers library, as a plain Exception.
+    except Exception as error:
+        raise StageError(f"{name}: the checkpoint is damaged ({_first_line(error)}); {_AGAIN}") from error
+
+
+def generation_settings(folder: Path) -> tuple[GenerationConfig, list[str]]:
+    """What a model's folder says of generation, and the names of flags that are left out of it.
+
+    transformers loads flags that it refuses to save: those that need another flag (``temperature`` without
+    ``do_sample``) and values that mean nothing. Whatever can be saved stays, ids of tokens first of all.
+    """
+    from transformers import GenerationConfig
+
+    kept: dict[str, Any] = {}
+    left_out: list[str] = []
+    stated = _stated_generation(folder, set(GenerationConfig().to_dict()))
+    for key, value in sorted(stated.items(), key=lambda item: item[0] not in _DECIDING):
+        try:
+            if key.endswith("token_id") and not _are_ids(value):
+                raise ValueError(f"{key} is no token")
+            trial = GenerationConfig(**kept)  # given there, a flag that does not fit would be logged
+            setattr(trial, key, value)
+            trial.validate(strict=True)
+        except (TypeError, ValueError, AttributeError, KeyError):  # as each check of transformers has it
+            left_out.append(key)
+        else:
+            kept[key] = value
+    return GenerationConfig(**kept), left_out
+
+
+def left_out(name: str) -> str | None:
+    """One line with the generation flags that a copy of the model lacks; None when it has them all."""
+    _, flags = generation_settings(local_folder(resolve(name), weights=False))
+    if not flags:
+        return None
+    return (
+        f"base {name}: generation flags that fit nothing else there and cannot be saved are left out of what training "
+        f"writes: {', '.join(flags)} (training never reads them)"
+    )
+
+
+def _stated_generation(folder: Path, names: set[str]) -> dict[str, Any]:
+    """The flags of ``generation_config.json``; without one those of ``names`` that stand in ``config.json``."""
+    for file in ("generation_config.json", "config.json"):
+        try:
+            values = json.loads((folder / file).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(values, dict):
+            return values if file.startswith("generation") else {key: values[key] for key in names & values.keys()}
+    return {}
+
+
+def _are_ids(value: object) -> bool:
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    return all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in ids)
 
 
 def _load_weights(folder: Path, device: str | None) -> tuple[PreTrainedModel, list[str]]:
@@ -126,6 +199,7 @@ def _load_weights(folder: Path, device: str | None) -> tuple[PreTrainedModel, li
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        generation_config=generation_settings(folder)[0],
     )
     model, report = loaded
     return model.to(place).eval(), sorted(report["missing_keys"])

@@ -67,8 +67,8 @@ def _four_bit(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """NF4 weights with a second quantisation of their scales (arXiv 2305.14314), computed in bfloat16."""
     from transformers import BitsAndBytesConfig
 
-    source = models.resolve(base)
-    tokenizer = models.load_tokenizer(models.local_folder(source))
+    folder = models.local_folder(models.resolve(base))
+    tokenizer = models.load_tokenizer(folder)
     quantized = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -76,10 +76,11 @@ def _four_bit(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     model = AutoModelForCausalLM.from_pretrained(
-        models.local_folder(source),
+        folder,
         quantization_config=quantized,
         dtype=torch.bfloat16,
         local_files_only=True,
+        generation_config=models.generation_settings(folder)[0],
         device_map={"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
     )
     return model, tokenizer

@@ -32,6 +32,7 @@ from .recipe import Recipe
 from .resume import Seal, last_checkpoint
 from .reward_functions import load_reward, recorded, timed
 from .safeguards import Sanity
+from .saving import SaveRehearsal
 from .sharding import check_sharded
 from .stopping import StopRequest
 from .timeline import TIMELINE_FILE, Timeline
@@ -113,6 +114,7 @@ def run_grpo(  # noqa: PLR0913, PLR0917
             ],
         )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
+    trainer.add_callback(SaveRehearsal(trainer, recipe, folder))
     check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
     with stop.listening():
         _train(trainer, sanity, last_checkpoint(folder))

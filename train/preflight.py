@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import models
@@ -16,6 +17,7 @@ from .preflight_gpu import machine_findings, memory_findings
 from .preflight_text import Finding, text_findings
 from .recipe import Recipe
 from .reward_functions import check_weights, load_reward
+from .saving import rehearsed, save_parts
 
 if TYPE_CHECKING:
     from trl.trainer.grpo_config import GRPOConfig
@@ -131,7 +133,13 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
 
         tokenizer, config = models.load_tokenizer(folder), AutoConfig.from_pretrained(folder)
         yield True, f"base {recipe.base}: {getattr(config, 'model_type', 'a model')}"
-    yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))
+    if text := models.left_out(recipe.base):
+        yield True, text
+    with TemporaryDirectory() as scratch, rehearsed(Path(scratch)) as place:
+        save_parts(config, models.generation_settings(folder)[0], tokenizer, place)
+    yield True, "what a checkpoint holds beside weights can be saved and loaded again"
+    with models.undamaged(recipe.base):
+        yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))
 
 
 def _small(folder: Path) -> bool:

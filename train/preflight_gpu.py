@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 from .layout import Layout, choose, colocated_gib, gpu_gib
 from .memory import GIB, Memory, Shape, checkpointed, estimate, shape_of, whole
 from .preflight_text import Finding
-from .recipe import Recipe, convert
-from .resume import FULL_CHECKPOINTS
+from .recipe import Recipe
+from .saving import LESS_DISK, disk_bytes
 
 SPARE_BYTES = 2 * GIB
 
@@ -78,16 +77,9 @@ def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
 
 
 def _disk(recipe: Recipe, shape: Shape) -> Iterator[Finding]:
-    """Weights of every checkpoint, and the optimizer of the last ones."""
-    grpo = recipe.grpo or {}
-    every = convert(float, grpo.get("save_steps", 500), "grpo", "save_steps")
-    steps = whole(recipe, "max_steps", 0)
-    every = every if every >= 1 else max(1.0, every * steps)  # a fraction is one of all steps
-    count = max(1, math.ceil(steps / every))  # the last step is always saved
-    trained = shape.parameters if recipe.lora is None else shape.parameters // 50
-    weights = (2 if recipe.launch.sharding.startswith("zero") else 4) * trained
-    needed = count * weights + (FULL_CHECKPOINTS + 1) * 12 * trained + 2 * shape.parameters + SPARE_BYTES
+    """Room for everything that the run writes."""
+    count, needed = disk_bytes(recipe, shape.parameters)
     free = shutil.disk_usage(Path.cwd()).free
-    text = f"{free / GIB:.1f} GiB of disk free, {count} checkpoint(s) need {needed / GIB:.1f}"
-    good = free > needed
-    yield good, text if good else f"{text}: free some space, or raise grpo.save_steps"
+    text = f"{free / GIB:.1f} GiB of disk free, {count} checkpoint(s) need {(needed + SPARE_BYTES) / GIB:.1f}"
+    good = free > needed + SPARE_BYTES
+    yield good, text if good else f"{text}: {LESS_DISK}"

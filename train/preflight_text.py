@@ -47,9 +47,8 @@ def _tags(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:
 
 def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Finding]:
     """Tokens that end a completion and that fill a batch; without a pad token the end token does (``models.py``)."""
-    rows = getattr(config, "vocab_size", len(tokenizer))
-    if len(tokenizer) > rows:
-        yield False, f"the tokenizer has {len(tokenizer):,} tokens, the model {rows:,}: resize its embeddings"
+    if surplus := surplus_tokens(tokenizer, config):
+        yield False, surplus
     if tokenizer.eos_token_id is None:
         yield (
             False,
@@ -67,6 +66,14 @@ def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Findin
         )
         return
     yield True, f"a completion ends with {tokenizer.eos_token!r}, batches are filled with {tokenizer.pad_token!r}"
+
+
+def surplus_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> str | None:
+    """What is wrong when the tokenizer has tokens that the model has no embedding for."""
+    rows = getattr(config, "vocab_size", len(tokenizer))
+    if len(tokenizer) <= rows:
+        return None
+    return f"the tokenizer has {len(tokenizer):,} tokens, the model {rows:,}: resize its embeddings"
 
 
 def _listed(value: Any) -> list[int]:

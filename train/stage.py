@@ -33,12 +33,15 @@ from .finish import FINAL, drop_passing, finish, is_finished
 from .generation import Decoding
 from .grpo import DEFAULT_LENGTH, run_grpo
 from .pictures import draw_training
+from .preflight_text import surplus_tokens
 from .questions import Questions, Row, select_rows
 from .recipe import Evaluate, Recipe, recipe_text, settings
 from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold_start, last_checkpoint
 from .reward_functions import check_weights, load_reward
+from .round_trip import check_tokenizer
+from .saving import savable
 from .sharding import forget_sharding, plain_cpu
-from .stopping import forget_request
+from .stopping import forget_request, say
 from .trl_config import grpo_config
 from .watchdog import ALIVE_FOLDER
 
@@ -68,6 +71,8 @@ def train(
     check_recipe(recipe, out)
     rows = train_rows(dataset, recipe.dataset.languages)
     validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
+    if state.is_main_process and recipe.cold_start is None and (text := models.left_out(recipe.base)):
+        say(text)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         finished = is_finished(folder)
         state.wait_for_everyone()
@@ -75,6 +80,7 @@ def train(
             return manifest.read(folder) if state.is_main_process else None
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = load_trainable(recipe, base)
+        _check_text(recipe, model, tokenizer, base)
         rows = _chosen(recipe, model, tokenizer, rows, folder)
         trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation, callbacks, at)
         trainer.save_model(str(folder / FINAL))  # every process hands over its share
@@ -217,7 +223,8 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
         return recipe.base
     if state.is_main_process and not (folder / "base").exists():
         model, tokenizer = models.load(recipe.base)
-        save_model(model, tokenizer, folder / "base.writing")
+        with savable(folder):
+            save_model(model, tokenizer, folder / "base.writing")
         record, kept = (Path(source.path_or_id) / name for name in (manifest.FILE_NAME, "cold_start.json"))
         if kept.exists() or (record.exists() and manifest.read(record.parent).stage == "cold_start"):
             shutil.copy(kept if kept.exists() else record, folder / "base.writing" / "cold_start.json")
@@ -241,6 +248,15 @@ def _chosen(
     length = int(grpo.get("max_completion_length") or DEFAULT_LENGTH)
     sampling = (float(grpo.get("temperature", 1.0)), length, asked.batch_size, asked.seed)
     return list(choose_rows(asked, model, tokenizer, rows, folder, Decoding(*sampling, samples=asked.samples)))
+
+
+def _check_text(recipe: Recipe, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, base: str) -> None:
+    """Raise for a tokenizer that evaluation would refuse afterwards, or that has tokens which the model lacks."""
+    if surplus := surplus_tokens(tokenizer, model.config):
+        raise InputError(f"base {recipe.base}: {surplus}")
+    folder = models.local_folder(models.resolve(base if recipe.cold_start else recipe.base))
+    with models.undamaged(recipe.base):
+        check_tokenizer(tokenizer, folder, (), recipe.dataset.languages)
 
 
 def _base_record(folder: Path) -> dict[str, Any] | None:

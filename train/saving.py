@@ -1,0 +1,116 @@
+"""Saving, rehearsed: before the first step a checkpoint is written and removed, so that no training ends at a save."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase, TrainerCallback
+from transformers.trainer_callback import TrainerControl, TrainerState
+
+from .. import models
+from ..errors import CountdownError, StageError, disk_is_full
+from .memory import GIB, whole
+from .recipe import Recipe, convert
+from .resume import FULL_CHECKPOINTS
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+PLACE = "rehearsal.writing"
+LESS_DISK = "free some space, raise grpo.save_steps, or keep fewer with grpo.save_total_limit"
+
+
+class SaveRehearsal(TrainerCallback):
+    """Writes a checkpoint of the prepared trainer before the first step, where the real ones go, and removes it."""
+
+    def __init__(self, trainer: Trainer, recipe: Recipe, folder: Path) -> None:
+        self.trainer, self.recipe, self.folder = trainer, recipe, folder
+
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
+        if state.is_world_process_zero:
+            check_room(self.recipe, event["model"].num_parameters(), self.folder)
+        with rehearsed(self.folder) as place:
+            self.trainer.rehearse(place)
+            self.trainer.accelerator.wait_for_everyone()
+            for written in place.glob("checkpoint-*"):
+                _load_again(written, adapters=not (written / "config.json").is_file())
+
+
+@contextmanager
+def rehearsed(folder: Path) -> Iterator[Path]:
+    """A folder in ``folder`` to try a save in; it is gone afterwards. Errors as those of ``savable``."""
+    place = folder / PLACE
+    try:
+        with savable(folder):
+            place.mkdir(parents=True, exist_ok=True)
+            yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def savable(folder: Path) -> Iterator[None]:
+    """Turns whatever a library has against saving to ``folder`` into a ``StageError``; a full disk stays one."""
+    try:
+        yield
+    except CountdownError:
+        raise
+    # A part that cannot be written surfaces as OSError, ValueError, TypeError, RuntimeError, SafetensorError ...
+    except Exception as error:
+        if disk_is_full(error):
+            raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise StageError(
+            f"no checkpoint could be saved in {folder}, so no step is taken: {reason}; mend the base's files, or "
+            "choose another --out if it is the disk's fault"
+        ) from error
+
+
+def save_parts(config: Any, generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase, place: Path) -> None:
+    """Save all of a model but its weights to ``place``, and load it again."""
+    for part in (config, generation, tokenizer):
+        part.save_pretrained(place)
+    _load_again(place)
+
+
+def _load_again(place: Path, adapters: bool = False) -> None:
+    """What was written must also be read; ``adapters`` have no configuration of a model beside them."""
+    models.load_tokenizer(place)
+    if not adapters:
+        AutoConfig.from_pretrained(place)
+        GenerationConfig.from_pretrained(place, local_files_only=True)
+
+
+def check_room(recipe: Recipe, parameters: int, folder: Path) -> None:
+    """Raise ``StageError`` when the disk of ``folder`` cannot hold what the run writes, what it wrote included."""
+    count, needed = disk_bytes(recipe, parameters)
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    free = shutil.disk_usage(folder).free
+    if free + written < needed:
+        raise StageError(
+            f"no space for the run in {folder}: {free / GIB:.1f} GiB are free, {count} checkpoint(s) and what goes on "
+            f"from them need {(needed - written) / GIB:.1f}; {LESS_DISK}"
+        )
+
+
+def disk_bytes(recipe: Recipe, parameters: int) -> tuple[int, int]:
+    """How many checkpoints a run keeps, and the bytes that it writes at most.
+
+    Weights of every kept checkpoint, the optimizer of the last ones, and base and final weights in bfloat16.
+    """
+    grpo = recipe.grpo or {}
+    every = convert(float, grpo.get("save_steps", 500), "grpo", "save_steps")
+    steps = whole(recipe, "max_steps", 0)
+    every = every if every >= 1 else max(1.0, every * steps)  # a fraction is one of all steps
+    count = max(1, math.ceil(steps / every))  # the last step is always saved
+    count = min(count, whole(recipe, "save_total_limit", count))
+    trained = parameters if recipe.lora is None else parameters // 50
+    weights = (2 if recipe.launch.sharding.startswith("zero") else 4) * trained
+    optimizer = (8 if recipe.launch.sharding == "none" else 12) * trained  # the others also save weights of their own
+    full = min(FULL_CHECKPOINTS, count) + 1  # one is written before another goes
+    return count, (count + 1) * weights + full * optimizer + 2 * 2 * parameters

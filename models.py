@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "novice")}
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
+CONFIG = "config.json"
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
 _MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -61,14 +62,20 @@ def local_folder(source: Source, *, weights: bool = True) -> Path:
 
     For a Hub model the folder's own name is the commit. Raises ``HubError`` when the Hub does not hand it out.
     """
+    return _downloaded(source, [pattern for pattern in _MODEL_FILES if weights or pattern != "*.safetensors"])
+
+
+def _downloaded(source: Source, patterns: list[str]) -> Path:
+    """The folder of a model's files that match ``patterns``."""
     if source.revision is None:
         return Path(source.path_or_id)
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     where = f"cannot download {source.path_or_id}@{source.revision} from {constants.ENDPOINT}"
     try:
-        patterns = [pattern for pattern in _MODEL_FILES if weights or pattern != "*.safetensors"]
+        if patterns == [CONFIG]:  # one file needs no list of all files
+            return Path(hf_hub_download(source.path_or_id, CONFIG, revision=source.revision)).parent
         return Path(snapshot_download(source.path_or_id, revision=source.revision, allow_patterns=patterns))
     except HfHubHTTPError as error:
         reason = f"status {error.response.status_code}"
@@ -84,9 +91,7 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     elsewhere; only safetensors files are read. Raises ``StageError`` when the checkpoint is incomplete or damaged.
     """
     folder = local_folder(resolve(name))
-    if not (folder / "config.json").is_file():
-        inside = f"; did you mean {folder / 'model'}?" if (folder / "model" / "config.json").is_file() else ""
-        raise StageError(f"{name} is not a model: it has no config.json{inside}")
+    check_folder(name, folder)
     _show_bars(folder)
     tokenizer = load_tokenizer(folder, name)
     with undamaged(name):
@@ -94,6 +99,23 @@ def load(name: str, device: str | None = None) -> tuple[PreTrainedModel, PreTrai
     if missing:
         raise StageError(f"{name}: the checkpoint lacks {len(missing)} weights ({missing[0]}, ...); {_AGAIN}")
     return model, tokenizer
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Raise ``StageError`` when a folder holds no model."""
+    if not (folder / CONFIG).is_file():
+        inside = f"; did you mean {folder / 'model'}?" if (folder / "model" / CONFIG).is_file() else ""
+        raise StageError(f"{name} is not a model: it has no {CONFIG}{inside}")
+
+
+def load_config(name: str) -> Any:
+    """A model's configuration; of a Hub model only that file is read."""
+    from transformers import AutoConfig
+
+    folder = _downloaded(resolve(name), [CONFIG])
+    check_folder(name, folder)
+    with undamaged(name):
+        return AutoConfig.from_pretrained(folder)
 
 
 def _show_bars(folder: Path) -> None:

@@ -155,6 +155,7 @@ def test_the_last_line_of_a_stage_is_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_names_no_folder_as_written(tmp_path: Path) -> None:
+    assert countdown(tmp_path, "build-dataset", "--recipe", "demo", "--rows", "400").returncode == 0
     done = countdown(tmp_path, "train", "demo", "--dry-run", "--out", "model")
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("would train") and "30 updates x 7.5 s" in lines[-2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from .. import models
-from ..errors import InputError, StageError
+from ..errors import StageError
 from .recipe import Lora, Recipe
 
 if TYPE_CHECKING:
@@ -33,12 +32,9 @@ def load_trainable(recipe: Recipe, base: str) -> tuple[PreTrainedModel, PreTrain
 
 
 def lora_config(lora: Lora | None) -> LoraConfig | None:
-    """PEFT's configuration for the ``lora`` section. Raises ``InputError`` where PEFT is missing."""
+    """PEFT's configuration for the ``lora`` section."""
     if lora is None:
         return None
-    needed = {"peft": "peft"} | ({"bitsandbytes": "bitsandbytes"} if lora.bits == 4 else {})
-    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise InputError(f"section 'lora' needs {', '.join(missing)}: pip install 'countdown-r1[qlora]'")
     from peft import LoraConfig
 
     return LoraConfig(

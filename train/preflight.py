@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CountdownError
+from ..manifest import FILE_NAME
+from .agreement import disagreement
 from .forecast import expected
-from .layout import choose, placed
+from .inputs import SMALL_BYTES, as_one_process, train_rows
+from .layout import choose
 from .memory import new_tokens, whole
 from .preflight_gpu import machine_findings, memory_findings
 from .preflight_text import Finding, text_findings
 from .recipe import Recipe
 from .reward_functions import check_weights, load_reward
 from .saving import rehearsed, save_parts
+from .trl_config import check_rows
 
 if TYPE_CHECKING:
-    from trl.trainer.grpo_config import GRPOConfig
-
     from ..hub import Hub
-
-LARGE_BYTES = 2**30  # weights above are not read to see whether they are whole
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,19 @@ class Report:
         return "\n".join(lines)
 
 
-def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None) -> Report:
-    """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to."""
+def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None, dataset: str | None = None) -> Report:
+    """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to.
+
+    ``dataset`` is looked at too, or the one in its usual place when it is there.
+    """
     facts: list[str] = []
     problems: list[str] = []
     checks = (_configuration, _unread, _rewards, _model, _machine)
-    findings = [check(recipe) for check in checks] + ([_permissions(hub, namespace)] if hub and namespace else [])
+    findings = (
+        [check(recipe) for check in checks]
+        + [_data(recipe, dataset)]
+        + ([_permissions(hub, namespace)] if hub and namespace else [])
+    )
     for found in findings:
         try:
             for good, text in found:
@@ -67,7 +74,7 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
     from .trl_config import generation_steps
 
     layout = choose(recipe)
-    config, processes = _as_one_process(recipe), layout.processes
+    config, processes = as_one_process(recipe, layout), layout.processes
     completions = config.per_device_train_batch_size * config.gradient_accumulation_steps
     generations = config.num_generations or 1
     puzzles = completions / generations
@@ -77,20 +84,6 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
     if (steps := generation_steps(config)) > 1:
         yield True, f"checkpoints fall on every {steps}th step, where no completion is left over"
     yield True, expected(recipe)
-
-
-def _as_one_process(recipe: Recipe) -> GRPOConfig:
-    """The configuration with the batches of all processes in one: TRL counts the processes that run now."""
-    from trl.trainer.grpo_config import GRPOConfig
-
-    from .trl_config import grpo_config
-
-    layout = choose(recipe)
-    grpo = dict(placed(recipe, layout).grpo or {})
-    batch = grpo.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
-    if isinstance(batch, int):  # anything else is refused below, with its key
-        grpo["per_device_train_batch_size"] = batch * layout.processes
-    return grpo_config(replace(recipe, grpo=grpo), Path("outputs", recipe.name))
 
 
 def _unread(recipe: Recipe) -> Iterator[Finding]:
@@ -118,6 +111,18 @@ def _rewards(recipe: Recipe) -> Iterator[Finding]:
     check_weights((recipe.grpo or {}).get("reward_weights"), recipe.rewards.functions)
 
 
+def _data(recipe: Recipe, dataset: str | None) -> Iterator[Finding]:
+    """Rows that can be trained on, and what the recipe's section describes."""
+    usual = Path("outputs", recipe.name, "dataset")
+    if recipe.grpo is None or (dataset is None and not (usual / FILE_NAME).is_file()):
+        return
+    named = dataset or str(usual)
+    rows = train_rows(named, recipe.dataset.languages)
+    check_rows(as_one_process(recipe, choose(recipe)), len(rows))
+    line = disagreement(recipe, named)
+    yield line is None, line or f"dataset {named}: {len(rows):,} prompts to train on, as the recipe describes them"
+
+
 def _model(recipe: Recipe) -> Iterator[Finding]:
     """The base's tokenizer and configuration; a small local model's weights too."""
     if recipe.grpo is None or recipe.cold_start is not None:  # a cold start makes its own model
@@ -143,7 +148,7 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _small(folder: Path) -> bool:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) < LARGE_BYTES
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) < SMALL_BYTES
 
 
 def _machine(recipe: Recipe) -> Iterator[Finding]:

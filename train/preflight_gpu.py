@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .layout import Layout, choose, colocated_gib, gpu_gib
-from .memory import GIB, Memory, Shape, checkpointed, estimate, shape_of, whole
+from .forecast import memory_finding
+from .layout import Layout, choose
+from .memory import GIB, Shape, estimate, shape_of
+from .packages import missing
 from .preflight_text import Finding
 from .recipe import Recipe
 from .saving import LESS_DISK, disk_bytes
@@ -34,46 +35,15 @@ def machine_findings(recipe: Recipe, layout: Layout) -> Iterator[Finding]:
         )
     if here and launch.compile and not (shutil.which("cc") or shutil.which("gcc")):
         yield False, "section 'launch': compile needs a C compiler, none is found: install gcc, or set compile=false"
-    for module, extra in _needed(recipe, layout):
-        if here and importlib.util.find_spec(module) is None:
-            yield False, f"{module} is not installed: pip install 'countdown-r1[{extra}]'"
-
-
-def _needed(recipe: Recipe, layout: Layout) -> list[tuple[str, str]]:
-    vllm = [("vllm", "vllm")] if layout.vllm != "none" or (recipe.grpo or {}).get("use_vllm") else []
-    deepspeed = [("deepspeed", "deepspeed")] if recipe.launch.sharding.startswith("zero") else []
-    lora = [("peft", "qlora")] if recipe.lora else []
-    quantized = [("bitsandbytes", "qlora")] if recipe.lora and recipe.lora.bits == 4 else []
-    return vllm + deepspeed + lora + quantized
+    for line in missing(recipe) if here else ():
+        yield False, line
 
 
 def memory_findings(recipe: Recipe) -> Iterator[Finding]:
-    """The estimate against the GPU's memory, with the changes that help most when it does not fit."""
+    """The estimate against the GPU's memory, and what is written against the disk's room."""
     shape, layout = shape_of(recipe.base), choose(recipe)
-    needed, available = estimate(recipe, shape, layout.processes), gpu_gib(recipe)
-    if available is None:
-        yield True, f"{needed.to_text()}; no GPU is found here and launch.gpu_gib is not set"
-    else:
-        most = colocated_gib(needed) if layout.vllm == "colocate" else needed.training
-        text = f"{needed.to_text()}, of {available:.0f}"
-        yield most <= available, text if most <= available else f"{text}: {_relief(recipe, layout, needed)}"
+    yield memory_finding(recipe, layout, estimate(recipe, shape, layout.processes))
     yield from _disk(recipe, shape)
-
-
-def _relief(recipe: Recipe, layout: Layout, needed: Memory) -> str:
-    grpo = recipe.grpo or {}
-    ways = []
-    if not checkpointed(grpo):
-        ways.append("grpo.gradient_checkpointing=true")
-    if needed.parts["activations"] > 4 and whole(recipe, "per_device_train_batch_size", 8) > 1:
-        ways.append("a smaller grpo.per_device_train_batch_size (completions_per_update keeps the update)")
-    if recipe.launch.sharding in ("none", "zero1", "zero2") and layout.processes > 1 and recipe.lora is None:
-        ways.append("launch.sharding=zero3" + " with launch.compile=false" * recipe.launch.compile)
-    if layout.vllm == "colocate" and recipe.launch.gpus > 1:
-        ways.append("launch.vllm=server")
-    if recipe.lora is None:
-        ways.append("a 'lora' section (see qwen2.5-3b-qlora)")
-    return f"use {', or '.join(ways) or 'a larger GPU'}"
 
 
 def _disk(recipe: Recipe, shape: Shape) -> Iterator[Finding]:

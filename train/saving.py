@@ -32,25 +32,31 @@ class SaveRehearsal(TrainerCallback):
         self.trainer, self.recipe, self.folder = trainer, recipe, folder
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **event: Any) -> None:
-        if state.is_world_process_zero:
+        first = state.is_world_process_zero
+        if first:
             check_room(self.recipe, event["model"].num_parameters(), self.folder)
-        with rehearsed(self.folder) as place:
+        with rehearsed(self.folder, remove=first) as place:
             self.trainer.rehearse(place)
             self.trainer.accelerator.wait_for_everyone()
-            for written in place.glob("checkpoint-*"):
+            for written in place.glob("checkpoint-*") if first else ():
                 _load_again(written, adapters=not (written / "config.json").is_file())
+            self.trainer.accelerator.wait_for_everyone()
 
 
 @contextmanager
-def rehearsed(folder: Path) -> Iterator[Path]:
-    """A folder in ``folder`` to try a save in; it is gone afterwards. Errors as those of ``savable``."""
+def rehearsed(folder: Path, remove: bool = True) -> Iterator[Path]:
+    """A folder in ``folder`` to try a save in, gone afterwards; of several processes one should ``remove`` it.
+
+    Errors as those of ``savable``.
+    """
     place = folder / PLACE
     try:
         with savable(folder):
             place.mkdir(parents=True, exist_ok=True)
             yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if remove:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager

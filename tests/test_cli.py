@@ -161,6 +161,35 @@ def test_a_dry_run_names_no_folder_as_written(tmp_path: Path) -> None:
     assert lines[-1].startswith("would train") and "30 updates x 7.5 s" in lines[-2]
 
 
+@pytest.mark.parametrize(
+    ("words", "place", "said"),
+    [
+        (["solve", "1", "2", "--target", "3"], "space.terminal.solve", "stopped"),
+        (["doctor", "demo"], "train.preflight.inspect", "stopped"),
+        (["build-dataset", "--out", "x"], "build_dataset.dataset.build", "stopped; nothing was written"),
+        (["run", "demo"], "chain.run_chain", "stopped; finished stages are intact, run the same command again"),
+        (["train", "demo"], "train.launch.run_training", "stopped before any checkpoint; run the same command again"),
+        (
+            ["train", "demo", "--launcher", "slurm"],
+            "train.launch.run_training",
+            "stopped; a job that was submitted goes",
+        ),
+    ],
+)
+def test_ctrl_c_says_what_is_true_of_the_command(
+    words: list[str], place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"countdown_r1.{place}", interrupted)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 130
+    line = done.stderr.strip().splitlines()[-1]
+    assert line == said if said == "stopped" else line.startswith(said)
+
+
 def test_every_option_explains_itself_or_has_an_obvious_name() -> None:
     obvious = {"seed", "split", "temperature", "max_new_tokens", "language", "port", "data", "out"}
     for name, command in main.commands.items():

@@ -135,11 +135,11 @@ def _work(
 
     speaks = COMMAND not in os.environ and os.environ.get("RANK", "0") == "0"  # nobody else tells how it ended
     status, last = 0, str(out)
+    typed = os.environ.get(COMMAND, command)
     try:
-        typed = os.environ.get(COMMAND, command)
         train(recipe, dataset, out, overwrite=overwrite, command=typed, callbacks=callbacks)
     except KeyboardInterrupt:
-        last = "stopped; run the same command again to go on from the checkpoint"
+        last = f"stopped{left_behind('local', out, typed)}"
         status = 0 if COMMAND in os.environ else 130
     if speaks:
         echo(last)

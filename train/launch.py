@@ -77,12 +77,12 @@ def run_training(
         _work(recipe, dataset, out, overwrite, command, callbacks, echo)
     if not out.name:
         raise InputError(f"{out} is no folder that a run could make; name one, such as outputs/{recipe.name}/model")
-    from .inputs import check_data, check_run
+    from .inputs import HERE, check_data, check_run
 
     planned = plan(recipe, dry_run)
     if dry_run or recipe.launch.launcher != "local":  # there the run itself is as quick to say it
         check_run(planned.recipe, planned.layout, dataset, out, overwrite)
-    if not (dry_run and on_hub(dataset)):
+    if not on_hub(dataset) or (recipe.launch.launcher in HERE and not dry_run):  # which downloads it anyway
         check_data(planned.recipe, dataset, named, echo)
     for line in forecast(planned):
         echo(line)

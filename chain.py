@@ -77,7 +77,7 @@ def _check_target(chain: Chain, hub: Hub) -> None:
 
 def _check_recipe(chain: Chain) -> None:
     """Find a mistake in the training section now, not after the dataset has been built."""
-    from .train.stage import check_recipe
+    from .train.inputs import check_recipe
 
     if chain.recipe.grpo is None:
         name = chain.recipe.name

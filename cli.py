@@ -6,10 +6,8 @@ a full disk and a missing package are one line on stderr, exit status 1. Ctrl-C 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -17,15 +15,16 @@ from typing import Any
 
 import click
 
-from .errors import CountdownError, HubError, InputError
+from .errors import CountdownError, HubError, InputError, disk_is_full
 from .names import near
 from .repo_names import check_namespace, check_repo_id, run_name
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_SPACE_TEXT = re.compile(
-    r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b"
-    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # all that torch.save says of it
-)
+STOPPED = {  # what is left after Ctrl-C; a training says it itself
+    "build-dataset": "; nothing was written",
+    "evaluate": "; the answers so far are kept, run the same command again to go on",
+    "publish": "; run the same command again to complete what was begun",
+    "run": "; finished stages are intact, run the same command again to go on",
+}
 REPLACE_HELP = "Overwrite and delete what others wrote in the repository too [default: refuse]."
 HUB_HELP = "Hub to use: 'hub' (the real one), 'rehearsal' (a loopback server of its own), or a URL."
 
@@ -38,8 +37,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except CountdownError as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("\nstopped; finished stages are intact, run the same command again to go on", err=True)
+        except KeyboardInterrupt as stop:
+            click.echo(f"\nstopped{str(stop) or STOPPED.get(ctx.invoked_subcommand or '', '')}", err=True)
             sys.exit(130)
         # A full disk surfaces as OSError, ArrowInvalid, SafetensorError or RuntimeError, as the library has it.
         except Exception as error:
@@ -70,15 +69,6 @@ class Existing(click.Path):
         except click.BadParameter as error:
             hint = "" if Path(value).exists() else near(str(value))
             raise click.BadParameter(error.message + hint, ctx, param) from error
-
-
-def disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one it was raised from, says that nothing more can be written."""
-    while error is not None:
-        if getattr(error, "errno", None) in NO_SPACE or NO_SPACE_TEXT.search(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -121,7 +111,34 @@ def shares(text: str | None) -> dict[int, float] | None:
         raise InputError(f"expected levels with shares, such as 0:0.5,1:0.5; got '{text}'") from None
 
 
+def from_recipe(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    """Let the dataset section of a recipe be what the options default to."""
+    if name is None:
+        return
+    recipe = read_recipe(name, ())
+    section = recipe.dataset
+    levels = section.wish.levels
+    context.default_map = {
+        "out": f"outputs/{recipe.name}/dataset",
+        "rows": section.rows,
+        "counts": ",".join(map(str, section.numbers)),
+        "number_range": ",".join(map(str, section.number_range)),
+        "target_range": ",".join(map(str, section.target_range)),
+        "levels": levels and ",".join(f"{level}:{share}" for level, share in levels.items()),
+        "languages": ",".join(section.languages),
+        "seed": section.seed,
+        "source": section.source,
+    }
+
+
 @main.command("build-dataset")
+@click.option(
+    "--recipe",
+    is_eager=True,
+    expose_value=False,
+    callback=from_recipe,
+    help="Make the dataset of this recipe, in outputs/NAME/dataset; other options change it.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--rows", type=int, help="Puzzles to write [default: 10000 generated ones, or all of --source].")
 @click.option("--numbers", "counts", default="3,4", show_default=True, help="Numbers per puzzle.")
@@ -171,6 +188,7 @@ def build_dataset(
     Examples:
       countdown-r1 build-dataset --out hard --rows 5000 --numbers 4 --levels 2:0.8,3:0.2
       countdown-r1 build-dataset --out tasks --source Jiayi-Pan/Countdown-Tasks-3to4
+      countdown-r1 build-dataset --recipe qwen2.5-3b-1gpu
     """
     if push_to:
         check_repo_id(push_to, "choose another --push-to")
@@ -274,9 +292,10 @@ def train(
       tiny-cold-start    random weights learn to search from written-out thoughts: minutes on one GPU
       tiny-grpo          GRPO on what that wrote: minutes on one GPU
       novice-cold-start  the small model that the demo starts from
-      qwen2.5-3b-en, qwen2.5-7b-zh, qwen2.5-3b-fast, qwen2.5-3b-qlora    the articles' runs, for larger GPUs
+      qwen2.5-3b-1gpu    the articles' run on one 80 GB GPU; qwen2.5-3b-qlora on one of 24 GB
+      qwen2.5-3b-en, qwen2.5-7b-zh, qwen2.5-3b-fast    on a node or a cluster
     Examples:
-      countdown-r1 build-dataset --numbers 3 --rows 20000 --out outputs/demo/dataset
+      countdown-r1 build-dataset --recipe demo
       countdown-r1 train demo --set grpo.learning_rate=5e-5 --set grpo.max_steps=60
       countdown-r1 train qwen2.5-3b-fast --launcher slurm --nodes 2 --dry-run
 
@@ -285,7 +304,11 @@ def train(
     """
     if patience is not None:
         changes = (*changes, f"evaluate.patience={patience}")
-    recipe = read_recipe(recipe_name, changes, rewards, launcher, nodes, gpus_per_node)
+    launch = {"launcher": launcher, "nodes": nodes, "gpus_per_node": gpus_per_node}
+    changes = (*changes, *(f"launch.{key}={value}" for key, value in launch.items() if value is not None))
+    recipe = read_recipe(recipe_name, changes, rewards)
+    named = dataset is not None
+    words = [recipe_name, *repeated("--set", changes), *repeated("--reward", rewards)]
     dataset = dataset or f"outputs/{recipe.name}/dataset"
     out = out or Path("outputs", recipe.name, "model")
     options = (
@@ -296,10 +319,14 @@ def train(
     hub = connect(hub_name) if recipe.launch.launcher == "hf-jobs" and not dry_run else None
     if hub is None and not namespace:
         connect_if_remote(dataset, hub_name)
-    from .train.launch import run_training  # after connecting, for it imports the Hub's clients
+    from .train.launch import left_behind, run_training  # after connecting, for it imports the Hub's clients
 
     begun = {"overwrite": overwrite, "dry_run": dry_run, "command": command_line(), "echo": click.echo, "hub": hub}
-    run_training(recipe, dataset, out, **begun, callbacks=callbacks, forwarded=forwarded)
+    begun |= {"callbacks": callbacks, "forwarded": forwarded, "words": words, "named": named}
+    try:
+        run_training(recipe, dataset, out, **begun)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(left_behind(recipe.launch.launcher, out, command_line())) from None
     if not dry_run:
         finish(out)
 
@@ -658,10 +685,18 @@ def hub(port: int, data: Path, faults: str | None, fault_seed: int, xet: bool) -
 @main.command()
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--set", "changes", multiple=True, metavar="SECTION.KEY=VALUE", help="Change one value of the recipe.")
+@click.option("--dataset", help="Also check this one: a folder or Hub id [default: outputs/NAME/dataset if there].")
 @click.option("--push-to", "namespace", metavar="NAMESPACE", help="Also check that the token may publish there.")
 @click.option("--hub", "hub_name", default="hub", show_default=True, help=HUB_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hub_name: str, as_json: bool) -> None:
+def doctor(
+    recipe_name: str,
+    changes: tuple[str, ...],
+    dataset: str | None,
+    namespace: str | None,
+    hub_name: str,
+    as_json: bool,
+) -> None:
     """Check a RECIPE before it costs anything: keys, batch sizes, GPUs, memory, prompts, model, disk.
 
     Says which GPUs train and which write, and what time and money to expect. Exit 1 on a problem; what cannot be looked
@@ -675,25 +710,21 @@ def doctor(recipe_name: str, changes: tuple[str, ...], namespace: str | None, hu
     hub = connect(hub_name) if namespace or hub_name != "hub" else None
     from .train.preflight import inspect
 
-    report = inspect(read_recipe(recipe_name, changes), hub, namespace)
+    report = inspect(read_recipe(recipe_name, changes), hub, namespace, dataset)
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(0 if report.ok else 1)
 
 
-def read_recipe(
-    name: str,
-    changes: tuple[str, ...],
-    rewards: tuple[str, ...] = (),
-    launcher: str | None = None,
-    nodes: int | None = None,
-    gpus_per_node: int | None = None,
-) -> Any:
+def repeated(option: str, values: tuple[str, ...]) -> list[str]:
+    """The words of an option that is given once for each value."""
+    return [word for value in values for word in (option, value)]
+
+
+def read_recipe(name: str, changes: tuple[str, ...], rewards: tuple[str, ...] = ()) -> Any:
     """The recipe with the command line's changes on top."""
     from .train.recipe import load_recipe
 
-    launch = {"launcher": launcher, "nodes": nodes, "gpus_per_node": gpus_per_node}
-    extra = [f"launch.{key}={value}" for key, value in launch.items() if value is not None]
-    recipe = load_recipe(name, [*changes, *extra])
+    recipe = load_recipe(name, changes)
     return recipe.with_rewards(rewards) if rewards else recipe
 
 

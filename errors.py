@@ -10,6 +10,15 @@ A message says what is wrong, where, and how to fix it. The command line catches
 else: one line on stderr, exit status 1. What a model writes is never an error; it is a ``Verdict``.
 """
 
+import errno
+import re
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE_TEXT = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|os error (?:28|122|27)\b"
+    r"|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error"  # all that torch.save says of it
+)
+
 
 class CountdownError(Exception):
     """Base of all errors raised on purpose by countdown-r1."""
@@ -29,3 +38,12 @@ class TrainingError(CountdownError):
 
 class HubError(CountdownError):
     """A Hub call failed for a reason the user can act on."""
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one it was raised from, says that nothing more can be written."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_SPACE or _NO_SPACE_TEXT.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

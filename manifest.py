@@ -58,7 +58,7 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False, suffix:
     """
     refuse_existing(out, overwrite)
     partial = out.with_name(out.name + suffix)
-    partial.mkdir(parents=True, exist_ok=True)
+    _make(partial)
     with _alone_in(partial):
         if not keep_partial:
             empty(partial)
@@ -71,6 +71,16 @@ def stage_folder(out: Path, overwrite: bool, keep_partial: bool = False, suffix:
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder to write to. Raises ``StageError`` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StageError(f"{folder} cannot be written to; choose another folder, or change its rights")
 
 
 @contextmanager

@@ -185,9 +185,39 @@ def test_a_cost_file_that_no_training_wrote_is_one_line(tmp_path: Path, text: st
 
 
 def test_a_dry_run_names_no_folder_as_written(tmp_path: Path) -> None:
+    assert countdown(tmp_path, "build-dataset", "--recipe", "demo", "--rows", "400").returncode == 0
     done = countdown(tmp_path, "train", "demo", "--dry-run", "--out", "model")
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("would train") and "30 updates x 7.5 s" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "said"),
+    [
+        (["solve", "1", "2", "--target", "3"], "space.terminal.solve", "stopped"),
+        (["doctor", "demo"], "train.preflight.inspect", "stopped"),
+        (["build-dataset", "--out", "x"], "build_dataset.dataset.build", "stopped; nothing was written"),
+        (["run", "demo"], "chain.run_chain", "stopped; finished stages are intact, run the same command again"),
+        (["train", "demo"], "train.launch.run_training", "stopped before any checkpoint; run the same command again"),
+        (
+            ["train", "demo", "--launcher", "slurm"],
+            "train.launch.run_training",
+            "stopped; a job that was submitted goes",
+        ),
+    ],
+)
+def test_ctrl_c_says_what_is_true_of_the_command(
+    words: list[str], place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"countdown_r1.{place}", interrupted)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 130
+    line = done.stderr.strip().splitlines()[-1]
+    assert line == said if said == "stopped" else line.startswith(said)
 
 
 def test_every_option_explains_itself_or_has_an_obvious_name() -> None:

@@ -28,7 +28,7 @@ from countdown_r1.train.clusters import Cost, Launch
 from countdown_r1.train.cost import cost_of, cost_table, sessions
 from countdown_r1.train.forecast import expected, forecast
 from countdown_r1.train.generation import encode
-from countdown_r1.train.layout import SLEEPING_GIB, choose, placed
+from countdown_r1.train.layout import SLEEPING_GIB, Plan, choose, placed
 from countdown_r1.train.memory import Shape, estimate
 from countdown_r1.train.preflight import inspect
 from countdown_r1.train.preflight_gpu import memory_findings
@@ -55,7 +55,7 @@ def memory_said(recipe: Recipe) -> tuple[bool, str]:
     return next(iter(memory_findings(recipe)))
 
 
-@pytest.mark.parametrize("name", ["qwen2.5-3b-en", "qwen2.5-3b-fast", "qwen2.5-3b-qlora", "qwen2.5-7b-zh"])
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("qwen")])
 def test_the_shipped_recipes_fit_their_gpus(name: str, shaped: None) -> None:
     good, text = memory_said(load_recipe(name))
     assert good, text
@@ -267,27 +267,28 @@ def test_mixed_languages_can_be_made_to_cost() -> None:
 
 def test_time_and_money_are_said_before_a_start() -> None:
     recipe = load_recipe("qwen2.5-3b-en")
-    said = forecast(recipe, choose(recipe))[-1]
+    said = forecast(Plan(recipe, choose(recipe)))[-1]
     assert said == "expected: 450 updates x 52 s = 6.5 h on 4x H100 80 GB, 26.0 GPU-hours, 78.00 USD"
-    assert "30 updates x 7.5 s" in forecast(load_recipe("demo"), choose(load_recipe("demo")))[-1]
+    assert "30 updates x 7.5 s" in forecast(Plan(load_recipe("demo"), choose(load_recipe("demo"))))[-1]
     unmeasured = load_recipe("demo", ["cost.seconds_per_step=null"])
-    assert "not known; measure a few steps" in forecast(unmeasured, choose(unmeasured))[-1]
+    assert "not known; measure a few steps" in forecast(Plan(unmeasured, choose(unmeasured)))[-1]
     cold = load_recipe("tiny-cold-start", ["cold_start.minutes=4.75"])
-    assert "4.75 minutes of training" in forecast(cold, choose(cold))[-1]
+    assert "4.75 minutes of training" in forecast(Plan(cold, choose(cold)))[-1]
 
 
 @pytest.mark.parametrize(
     ("changes", "held", "ideal"),
     [
-        (["launch.launcher=slurm", "launch.nodes=3"], "12 GPU(s) of 3 node(s)", "2.2 h"),
-        (["launch.launcher=slurm", "launch.nodes=2", "launch.gpus_per_node=2"], "4 GPU(s) of 2 node(s)", "6.5 h"),
-        (["launch.launcher=local", "launch.gpus_per_node=1"], "1 GPU(s) of 1 node(s)", "26.0 h"),
+        (["launch.launcher=slurm", "launch.nodes=3"], "12 GPUs on 3 machines", "2.2 h"),
+        (["launch.launcher=slurm", "launch.nodes=2", "launch.gpus_per_node=2"], "4 GPUs on 2 machines", "6.5 h"),
+        (["launch.launcher=local", "launch.gpus_per_node=1"], "1 GPU", "26.0 h"),
     ],
 )
 def test_what_was_measured_on_other_gpus_is_no_total_here(changes: list[str], held: str, ideal: str) -> None:
     said = expected(load_recipe("qwen2.5-3b-en", changes))
-    assert said.startswith(f"time and money: not known on {held}; 450 updates x 52 s = 6.5 h on 4 of 1 (4x H100 80 GB)")
-    assert f", here {ideal} if that scaled ideally; measure a few steps" in said
+    stated = "the recipe states 450 updates x 52 s = 6.5 h for 4 GPUs (4x H100 80 GB)"
+    assert said.startswith(f"time and money: not known for {held}; {stated}, which would be {ideal} here")
+    assert "if it scaled ideally; measure a few steps" in said
     assert "USD" not in said
 
 

@@ -142,7 +142,7 @@ def test_the_manifest_says_what_the_user_typed_and_the_recipe_how_many_processes
 
 
 def run(recipe: Recipe, out: Path, said: list[str], *, dry_run: bool = False) -> None:
-    run_training(recipe, "data", out, overwrite=False, dry_run=dry_run, command="countdown-r1", echo=said.append)
+    run_training(recipe, "me/data", out, overwrite=False, dry_run=dry_run, command="countdown-r1", echo=said.append)
 
 
 def test_a_dry_run_starts_nothing_and_prints_the_command(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_dry_run_starts_nothing_and_prints_the_command(tmp_path: Path) -> None
     run(Recipe("x", grpo={}, launch=Launch("accelerate", 1, 2)), tmp_path / "out", said, dry_run=True)
     run(Recipe("x", grpo={}), tmp_path / "out", said, dry_run=True)
     assert any("torch.distributed.run --standalone --nproc_per_node 2 -m countdown_r1.train" in line for line in said)
-    assert said[-1] == f"would train 'x' in this process, from data to {tmp_path / 'out'}"
+    assert said[-1] == f"would train 'x' in this process, from me/data to {tmp_path / 'out'}"
     assert not list(tmp_path.iterdir())
 
 
@@ -180,9 +180,7 @@ def test_several_nodes_are_refused_here() -> None:
 
 
 def test_overwriting_is_passed_on_to_the_processes(tmp_path: Path) -> None:
-    commands = [
-        process_command(Layout("none", 1, 1), tmp_path / "x.yaml", "d", tmp_path, flag) for flag in (False, True)
-    ]
+    commands = [process_command(Layout("none", 1, 1), ["x.yaml"], "d", tmp_path, flag) for flag in (False, True)]
     assert [command[-1] for command in commands] == [str(tmp_path), "--overwrite"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -25,6 +26,7 @@ from countdown_r1.train.recipe import (
 )
 from countdown_r1.train.trl_config import grpo_config, rows_needed
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 EVERY_SECTION: dict[str, Any] = {
     "name": "all",
     "base": "someone/model@step-4",
@@ -83,6 +85,7 @@ MINI_R1 = {
     [
         ("qwen2.5-3b-en", {}),
         ("qwen2.5-3b-fast", {"beta": 0.0}),
+        ("qwen2.5-3b-1gpu", {"beta": 0.0}),
         ("qwen2.5-7b-zh", {"max_steps": 200, "save_steps": 50}),
     ],
 )
@@ -94,7 +97,7 @@ def test_the_articles_recipes_hold_the_articles_values(name: str, differs: dict[
     assert {key: getattr(config, key) for key in MINI_R1} == MINI_R1 | differs
     per_process = config.per_device_train_batch_size * config.gradient_accumulation_steps
     assert per_process * laid_out.processes == 192
-    assert laid_out.processes == (4 if name == "qwen2.5-3b-fast" else 3)
+    assert laid_out.processes == {"qwen2.5-3b-fast": 4, "qwen2.5-3b-1gpu": 1}.get(name, 3)
 
 
 def test_the_shipped_recipes_are_listed() -> None:
@@ -408,3 +411,23 @@ def test_parsing_leaves_the_given_values_alone() -> None:
 def test_layers_that_are_gathered_piece_by_piece_are_not_compiled() -> None:
     with pytest.raises(InputError, match=r"nothing to compile; set compile=false, or sharding to zero1"):
         load_recipe("qwen2.5-3b-fast", ["launch.sharding=zero3"])
+
+
+def test_recipes_whose_data_differ_publish_it_under_different_names() -> None:
+    trained = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.grpo is not None]
+    data: dict[str, set[Any]] = {}
+    for recipe in trained:
+        data.setdefault(recipe.publish.dataset_name, set()).add(repr(recipe.dataset))
+    assert {name: len(sections) for name, sections in data.items()} == dict.fromkeys(data, 1)
+    assert load_recipe("qwen2.5-3b-en").publish.dataset_name == "Countdown-r1-zero", "the articles' data"
+
+
+def test_the_recipe_for_one_gpu_says_where_its_time_was_measured() -> None:
+    recipe = load_recipe("qwen2.5-3b-1gpu")
+    measured = json.loads((RESULTS / "grpo_step" / "step-ours-1gpu-mb2.json").read_text())
+    assert (measured["micro_batch"], measured["accumulation"]) == (2, 96)
+    assert recipe.cost.seconds_per_step == pytest.approx(measured["seconds"]["total"], abs=0.05)
+    assert recipe.launch.gpus == recipe.cost.gpus == 1
+    assert recipe.dataset == load_recipe("qwen2.5-3b-fast").dataset
+    grpo = dict(recipe.grpo or {})
+    assert grpo["per_device_train_batch_size"] == 2 and grpo["save_total_limit"] == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -370,7 +371,8 @@ def go_on(folder: Path, dataset: Path) -> str:
 
 
 def test_ctrl_c_leaves_the_partial_folder_says_so_and_shows_no_traceback(interrupted: Interrupted) -> None:
-    assert "run the same command again" in interrupted.printed
+    said = r"\nstopped; m.partial/checkpoint-\d+ was written, run the same command again to go on from there: "
+    assert re.search(said + "countdown-r1 train long.yaml --dataset", interrupted.printed), interrupted.printed
     assert "Traceback" not in interrupted.printed
     assert not (interrupted.folder / "m").exists()
     assert list((interrupted.folder / "m.partial").glob("checkpoint-*/optimizer.pt")), "the last one can be resumed"

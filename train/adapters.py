@@ -82,6 +82,7 @@ def _four_bit(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         quantization_config=quantized,
         dtype=torch.bfloat16,
         local_files_only=True,
+        generation_config=models.generation_settings(folder)[0],
         device_map={"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
     )
     return model, tokenizer

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import models
 from ..errors import InputError, StageError
@@ -83,18 +83,12 @@ def _vllm(folder: Path, decoding: Decoding) -> Iterator[Opened]:
         reason = " ".join(str(error).split())[:300]
         raise StageError(f"vLLM cannot run {folder} ({reason}); pass --backend transformers") from error
     try:
-        ends = stop_ids(_generation_config(folder), tokenizer)
+        ends = stop_ids(models.generation_settings(folder)[0], tokenizer)
         yield Opened(tokenizer, context, partial(_write_with_vllm, engine, tokenizer, ends))
     finally:
         engine.llm_engine.engine_core.shutdown()  # gives the GPU's memory back to the next model
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _generation_config(folder: Path) -> GenerationConfig:
-    if (folder / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
 
 
 def _write_with_vllm(

@@ -45,6 +45,7 @@ from .generation import token_id
 from .llama import forward_hidden, forward_layer, is_plain_llama, rotations
 from .packing import IGNORED, Batch, TraceRows, draw_puzzles, write_samples
 from .recipe import LARGEST_VOCABULARY, ColdStart
+from .saving import rehearsed, save_parts
 from .timeline import joules
 from .tokenizer import train_tokenizer
 
@@ -86,9 +87,11 @@ def cold_start(settings: ColdStart, out: Path, *, overwrite: bool = False, comma
         progress = _claim(folder, settings)
         tables = draw_puzzles(settings)
         model, tokenizer = _prepared(folder, settings, tables)
+        _set_generation(model, tokenizer)
+        with rehearsed(folder) as place:
+            save_parts(model.config, model.generation_config, tokenizer, place)
         trainer = _Trainer(settings, folder, model, tokenizer, tables, progress)
         trainer.run()
-        _set_generation(model, tokenizer)
         save_model(model, tokenizer, folder)
         written = manifest.Manifest("cold_start", command, settings.seed, asdict(settings))
         written.results = {"parameters": model.num_parameters(), "tokens": progress.tokens, "steps": progress.steps}
@@ -130,7 +133,10 @@ def _prepared(folder: Path, settings: ColdStart, tables: list[Any]) -> tuple[Lla
     else:
         texts = islice(write_samples(settings, tables, Random(settings.seed)), TOKENIZER_TEXTS)
         tokenizer = train_tokenizer(("".join(pair) for pair in texts), settings.vocab_size)
-    model: Any = AutoModelForCausalLM.from_pretrained(begun, dtype=torch.float32) if begun else None
+    model: Any = None
+    if begun:
+        known, _ = models.generation_settings(begun)
+        model = AutoModelForCausalLM.from_pretrained(begun, dtype=torch.float32, generation_config=known)
     if model and not (is_plain_llama(model) and len(tokenizer) <= LARGEST_VOCABULARY):
         raise InputError(
             f"section 'cold_start', key 'start': {settings.start} is no Llama without extras and with at most "

@@ -40,8 +40,3 @@ def drop_passing(folder: Path) -> None:
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether only the folder's own name is missing: an interruption came after its last file, the manifest."""
-    return (folder / manifest.FILE_NAME).is_file()

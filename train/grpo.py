@@ -9,8 +9,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from trl.trainer.grpo_config import GRPOConfig
 
 from ..build_dataset.prompt import render
-from ..errors import InputError, TrainingError
+from ..errors import TrainingError
 from .adapters import lora_config
 from .callbacks import Seal, StopRequest, Timeline
 from .decoder import Decoder
@@ -33,10 +32,11 @@ from .recipe import Recipe
 from .resume import last_checkpoint
 from .reward_functions import load_reward, recorded, timed
 from .safeguards import Sanity
+from .saving import SaveRehearsal
 from .sharding import check_sharded
 from .timeline import TIMELINE_FILE
 from .trainer import Trainer, compile_layers
-from .trl_config import check_rows, generation_steps, grpo_config, rows_needed
+from .trl_config import check_rows, generation_steps, grpo_config, refusals, rows_needed
 from .watchdog import Watchdog
 
 DEFAULT_LENGTH = 256  # new tokens when max_completion_length is null
@@ -89,7 +89,7 @@ def run_grpo(  # noqa: PLR0913, PLR0917
     if recipe.launch.compile:
         compile_layers(model)
     sanity, asked = Sanity(folder), prompt_rows(rows[: rows_needed(config)], tokenizer)
-    with _refusals(tokenizer):
+    with refusals():
         trainer = Trainer(
             model=model,
             reward_funcs=functions,  # pyright: ignore[reportArgumentType]
@@ -113,25 +113,13 @@ def run_grpo(  # noqa: PLR0913, PLR0917
             ],
         )
     trainer.remove_callback(ProgressCallback)  # it prints every log as a dictionary
+    trainer.add_callback(SaveRehearsal(trainer, recipe, folder))
     check_sharded(recipe.launch.sharding, trainer.accelerator.distributed_type.value)
     with stop.listening():
         _train(trainer, sanity, last_checkpoint(folder))
     if stop.stopped:
         raise KeyboardInterrupt
     return trainer
-
-
-@contextmanager
-def _refusals(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """What TRL refuses, or misses, when it builds its trainer, as one line."""
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no eos_token, so no completion would end")
-    try:
-        yield
-    except (ValueError, ImportError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "requires" not in str(error):  # as of a package for report_to
-            raise
-        raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
 
 
 def _train(trainer: Trainer, sanity: Sanity, checkpoint: str | None) -> None:

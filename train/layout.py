@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..errors import InputError
-from ..extras import installed
+from ..errors import HubError, InputError, StageError
+from ..extras import installed, need
 from .memory import SHAPE_NEEDS, Memory, Shape, estimate, shape_of, whole
 from .recipe import Recipe
 
@@ -127,9 +127,34 @@ def accumulation(recipe: Recipe, wanted: int, processes: int) -> int:
     return wanted // batch
 
 
-def plan(recipe: Recipe) -> tuple[Recipe, Layout, Memory | None]:
-    """Layout and placed recipe; the memory estimate only where the layout needs it and torch can count parameters."""
-    layout = choose(recipe)
-    estimated = layout.vllm == "colocate" and installed(*SHAPE_NEEDS)
-    memory = estimate(recipe, shape_of(recipe.base), layout.processes) if estimated else None
-    return placed(recipe, layout, memory), layout, memory
+@dataclass(frozen=True)
+class Plan:
+    """The recipe as placed on its GPUs, and the memory that it needs there, where that can be compared with a GPU's.
+
+    ``unknown`` says why there is no estimate although one was wanted.
+    """
+
+    recipe: Recipe
+    layout: Layout
+    memory: Memory | None = None
+    unknown: str = ""
+
+
+def plan(recipe: Recipe, dry_run: bool = False) -> Plan:
+    """Layout, placed recipe and memory. Raises ``HubError`` when a layout needs an estimate that cannot be had.
+
+    In a ``dry_run`` only a layout that depends on it does.
+    """
+    layout, memory, unknown = choose(recipe), None, ""
+    needed = layout.vllm == "colocate"
+    if recipe.grpo is not None and recipe.cold_start is None and (needed or gpu_gib(recipe) is not None):
+        try:
+            need(*SHAPE_NEEDS)
+            memory = estimate(recipe, shape_of(recipe.base), layout.processes)
+        except StageError as error:
+            unknown = str(error)
+        except HubError as error:
+            if needed and not dry_run:
+                raise
+            unknown = str(error)
+    return Plan(placed(recipe, layout, memory), layout, memory, unknown)

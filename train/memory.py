@@ -42,13 +42,12 @@ class Shape:
 def shape_of(base: str) -> Shape:
     """The shape of a model by its configuration; of a Hub model only that file is read. Raises ``InputError``."""
     import torch  # first, so that nothing is downloaded where it is missing
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     from .. import models
 
-    folder = models.local_folder(models.resolve(base), weights=False)
+    config = models.load_config(base)
     try:
-        config: Any = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError) as error:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CountdownError
 from ..extras import explained
+from ..manifest import FILE_NAME
 from ..weights import check_files
+from .agreement import disagreement
 from .forecast import expected
-from .layout import choose, placed
+from .layout import choose
 from .memory import new_tokens, whole
 from .preflight_gpu import Finding, machine_findings, memory_findings
 from .recipe import Recipe
 from .reward_functions import check_weights, load_reward
 
 if TYPE_CHECKING:
-    from trl.trainer.grpo_config import GRPOConfig
-
     from ..hub import Hub
-
-LARGE_BYTES = 2**30  # weights above are not read to see whether they are whole
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,15 @@ class Report:
         return json.dumps({"ok": self.ok} | asdict(self), ensure_ascii=False)
 
 
-def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None) -> Report:
-    """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to."""
+def inspect(recipe: Recipe, hub: Hub | None = None, namespace: str | None = None, dataset: str | None = None) -> Report:
+    """Everything that can be known without training; with a ``hub`` also whether ``namespace`` may be written to.
+
+    ``dataset`` is looked at too, or the one in its usual place when it is there.
+    """
     facts: list[str] = []
     problems: list[str] = []
     unchecked: list[str] = []
-    findings = {subject: check(recipe) for subject, check in CHECKS.items()}
+    findings = {subject: check(recipe) for subject, check in CHECKS.items()} | {"the dataset": _data(recipe, dataset)}
     if hub and namespace:
         findings["the token"] = _permissions(hub, namespace)
     for subject, found in findings.items():
@@ -75,9 +77,11 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
     if recipe.grpo is None:
         yield True, "no 'grpo' section: cold start only"
         return
+    from .inputs import as_one_process
     from .trl_config import generation_steps
 
-    config, processes = _as_one_process(recipe), choose(recipe).processes
+    layout = choose(recipe)
+    config, processes = as_one_process(recipe, layout), layout.processes
     completions = config.per_device_train_batch_size * config.gradient_accumulation_steps
     generations = config.num_generations or 1
     puzzles = completions / generations
@@ -90,20 +94,6 @@ def _configuration(recipe: Recipe) -> Iterator[Finding]:
 
 def _expected(recipe: Recipe) -> Iterator[Finding]:
     yield True, expected(recipe)
-
-
-def _as_one_process(recipe: Recipe) -> GRPOConfig:
-    """The configuration with the batches of all processes in one: TRL counts the processes that run now."""
-    from trl.trainer.grpo_config import GRPOConfig
-
-    from .trl_config import grpo_config
-
-    layout = choose(recipe)
-    grpo = dict(placed(recipe, layout).grpo or {})
-    batch = grpo.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
-    if isinstance(batch, int):  # anything else is refused below, with its key
-        grpo["per_device_train_batch_size"] = batch * layout.processes
-    return grpo_config(replace(recipe, grpo=grpo), Path("outputs", recipe.name))
 
 
 def _unread(recipe: Recipe) -> Iterator[Finding]:
@@ -131,15 +121,32 @@ def _rewards(recipe: Recipe) -> Iterator[Finding]:
     check_weights((recipe.grpo or {}).get("reward_weights"), recipe.rewards.functions)
 
 
+def _data(recipe: Recipe, dataset: str | None) -> Iterator[Finding]:
+    """Rows that can be trained on, and what the recipe's section describes."""
+    usual = Path("outputs", recipe.name, "dataset")
+    if recipe.grpo is None or (dataset is None and not (usual / FILE_NAME).is_file()):
+        return
+    from .inputs import as_one_process, train_rows
+    from .trl_config import check_rows
+
+    named = dataset or str(usual)
+    rows = train_rows(named, recipe.dataset.languages)
+    check_rows(as_one_process(recipe, choose(recipe)), len(rows))
+    line = disagreement(recipe, named)
+    yield line is None, line or f"dataset {named}: {len(rows):,} prompts to train on, as the recipe describes them"
+
+
 def _model(recipe: Recipe) -> Iterator[Finding]:
     """The base's tokenizer and configuration; a small local model's weights too."""
     if recipe.grpo is None or recipe.cold_start is not None:  # a cold start makes its own model
         return
+    from .inputs import SMALL_BYTES
     from .preflight_text import text_findings  # before anything is downloaded for it
+    from .saving import rehearsed, save_parts
 
     source = models.resolve(recipe.base)
     folder = models.local_folder(source, weights=False)
-    if source.revision is None and _small(folder):
+    if source.revision is None and sum(file.stat().st_size for file in folder.glob("*.safetensors")) < SMALL_BYTES:
         model, tokenizer = models.load(recipe.base)
         yield True, f"base {recipe.base}: {model.num_parameters() / 1e6:.1f} M parameters"
         config = model.config
@@ -150,11 +157,13 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
             check_files(folder, recipe.base)
         tokenizer, config = models.load_tokenizer(folder), AutoConfig.from_pretrained(folder)
         yield True, f"base {recipe.base}: {getattr(config, 'model_type', 'a model')}"
-    yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))
-
-
-def _small(folder: Path) -> bool:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) < LARGE_BYTES
+    if text := models.left_out(recipe.base):
+        yield True, text
+    with TemporaryDirectory() as scratch, rehearsed(Path(scratch)) as place:
+        save_parts(config, models.generation_settings(folder)[0], tokenizer, place)
+    yield True, "what a checkpoint holds beside weights can be saved and loaded again"
+    with models.undamaged(recipe.base):
+        yield from text_findings(tokenizer, config, folder, recipe.dataset.languages, new_tokens(recipe))
 
 
 def _machine(recipe: Recipe) -> Iterator[Finding]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from .. import models
 from ..build_dataset.prompt import chat_text, load_template, messages, prompt_text
+from ..errors import InputError
 from ..game.answer import ANSWER, END_ANSWER, END_THINK, THINK
 from ..game.puzzle import Puzzle
 from .generation import encode, stop_ids
@@ -47,9 +49,8 @@ def _tags(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:
 
 def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Finding]:
     """Tokens that end a completion and that fill a batch; without a pad token the end token does (``models.py``)."""
-    rows = getattr(config, "vocab_size", len(tokenizer))
-    if len(tokenizer) > rows:
-        yield False, f"the tokenizer has {len(tokenizer):,} tokens, the model {rows:,}: resize its embeddings"
+    if surplus := surplus_tokens(tokenizer, config):
+        yield False, surplus
     if tokenizer.eos_token_id is None:
         yield (
             False,
@@ -67,6 +68,26 @@ def _special(tokenizer: PreTrainedTokenizerBase, config: Any) -> Iterator[Findin
         )
         return
     yield True, f"a completion ends with {tokenizer.eos_token!r}, batches are filled with {tokenizer.pad_token!r}"
+
+
+def surplus_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> str | None:
+    """What is wrong when the tokenizer has tokens that the model has no embedding for."""
+    rows = getattr(config, "vocab_size", len(tokenizer))
+    if len(tokenizer) <= rows:
+        return None
+    return f"the tokenizer has {len(tokenizer):,} tokens, the model {rows:,}: resize its embeddings"
+
+
+def check_text(
+    tokenizer: PreTrainedTokenizerBase, config: Any, folder: Path, base: str, languages: Sequence[str]
+) -> None:
+    """Raise for a tokenizer that evaluation would refuse afterwards, or with tokens that the model lacks, or no end."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"the tokenizer of {base} has no eos_token, so no completion would end")
+    if surplus := surplus_tokens(tokenizer, config):
+        raise InputError(f"base {base}: {surplus}")
+    with models.undamaged(base):
+        check_tokenizer(tokenizer, folder, (), languages)
 
 
 def _listed(value: Any) -> list[int]:

@@ -9,6 +9,9 @@ from ..models import SHIPPED
 from ..names import HUB_ID, is_path
 from .recipe import Recipe
 
+HERE = ("local", "accelerate")  # launchers whose processes run on this machine
+READING = (*HERE, "slurm")  # and those whose processes see its disk
+
 
 def check_reach(recipe: Recipe, dataset: str, disk: PurePosixPath | None = None) -> None:
     """Raise ``InputError`` for a dataset, model or reward that the job could not read.

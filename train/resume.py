@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import StageError
-from ..manifest import write_whole
+from ..manifest import FILE_NAME, write_whole
 
 RECIPE_FILE = "recipe.yaml"
 ELSEWHERE = ("name", "slurm", "kubernetes", "hf_jobs", "cost", "publish")  # where a run is, not what it learns
@@ -90,6 +90,35 @@ def as_base(weights: str) -> str:
     place = Path(weights)
     usable = (place / "config.json").is_file() and not has_cold_start(place) and not has_cold_start(place.parent)
     return f" (from there with --set base={weights})" if usable else ""
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether only the folder's own name is missing: an interruption came after its last file, the manifest."""
+    return (folder / FILE_NAME).is_file()
+
+
+def refuse_other_run(folder: Path, text: str, overwrite: bool) -> list[str]:
+    """Settings in which the run in ``folder`` is another than that of the recipe's ``text``; none where it goes on.
+
+    Raises ``StageError`` rather than lose weights of other settings without ``overwrite``.
+    """
+    begun = folder / RECIPE_FILE
+    changed = differences(begun.read_text(encoding="utf-8"), text) if begun.exists() else [RECIPE_FILE]
+    if changed and not overwrite and (weights := _worth_keeping(folder)):
+        raise StageError(
+            f"{weights} belongs to a run with another {', '.join(changed[:5])}; train to another --out"
+            f"{as_base(weights)}, or pass --overwrite to lose it"
+        )
+    return changed
+
+
+def _worth_keeping(folder: Path) -> str | None:
+    """Weights in ``folder`` that took training: the run's own, its last checkpoint, or what its cold start left."""
+    if is_finished(folder):
+        return str(folder)
+    base = folder / "base"
+    made = base.is_dir() and has_cold_start(folder)
+    return last_checkpoint(folder) or (str(base) if made else None)
 
 
 def differences(left: str, right: str) -> list[str]:

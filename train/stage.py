@@ -19,29 +19,27 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
-from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from .. import manifest, models
-from ..build_dataset.dataset import load
 from ..build_dataset.location import pinned
-from ..errors import InputError, StageError
 from .adapters import load_trainable
+from .agreement import about
 from .cold_start import cold_start, save_model
 from .cost import write_cost
 from .curriculum import choose_rows
-from .finish import FINAL, drop_passing, finish, is_finished
+from .finish import FINAL, drop_passing, finish
 from .generation import Decoding
 from .grpo import DEFAULT_LENGTH, run_grpo
+from .inputs import check_recipe, check_sections, train_rows, validation_rows
+from .packages import check_installed
 from .pictures import draw_training
-from .questions import Questions, Row, select_rows
-from .recipe import Evaluate, Recipe, recipe_text, settings
-from .resume import RECIPE_FILE, as_base, differences, drop_unfinished, has_cold_start, last_checkpoint
-from .reward_functions import check_weights, load_reward
-from .reward_rows import read_puzzles
+from .preflight_text import check_text
+from .recipe import Recipe, recipe_text, settings
+from .resume import RECIPE_FILE, drop_unfinished, is_finished, refuse_other_run
+from .saving import savable
 from .sharding import forget_sharding, plain_cpu
-from .stopping import forget_request
-from .trl_config import grpo_config
+from .stopping import forget_request, say
 from .watchdog import ALIVE_FOLDER
 
 
@@ -59,17 +57,17 @@ def train(
     ``callbacks`` of the caller hear what the trainer's own hear. Interrupted GRPO leaves ``OUT.partial``; the same
     recipe goes on from its last checkpoint there.
     """
-    if recipe.grpo is None and recipe.cold_start is None:
-        raise InputError(f"recipe {recipe.name} has neither a 'cold_start' nor a 'grpo' section: nothing to train")
     began, at = time.monotonic(), time.time()
     state = PartialState(cpu=plain_cpu())
-    if recipe.cold_start is not None and state.num_processes > 1:
-        raise InputError("a cold start is one process: run it alone, then name its folder as 'base' of a 'grpo' recipe")
+    check_sections(recipe, state.num_processes)
     if recipe.grpo is None and recipe.cold_start is not None:
         return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     check_recipe(recipe, out)
+    check_installed(recipe, vllm=False)  # TRL says itself what it wants of vLLM
     rows = train_rows(dataset, recipe.dataset.languages)
     validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
+    if state.is_main_process and recipe.cold_start is None and (text := models.left_out(recipe.base)):
+        say(text)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         finished = is_finished(folder)
         state.wait_for_everyone()
@@ -77,6 +75,8 @@ def train(
             return manifest.read(folder) if state.is_main_process else None
         base = _prepare_base(state, recipe, folder)
         model, tokenizer = load_trainable(recipe, base)
+        folder_read = models.local_folder(models.resolve(base if recipe.cold_start else recipe.base))
+        check_text(tokenizer, model.config, folder_read, recipe.base, recipe.dataset.languages)
         rows = _chosen(recipe, model, tokenizer, rows, folder)
         trainer = run_grpo(recipe, model.train(), tokenizer, rows, folder, validation, callbacks, at)
         trainer.save_model(str(folder / FINAL))  # every process hands over its share
@@ -94,6 +94,7 @@ def train(
             "base_manifest": _base_record(folder),
             "steps": trainer.state.global_step,
             "train_puzzles": len(rows),
+            "dataset_about": about(rows, recipe.dataset.languages),
             "world_size": state.num_processes,
             "device": str(trainer.args.device),
         } | ({"dataset": source} if source else {})
@@ -101,50 +102,6 @@ def train(
         manifest.write(folder, written)
         drop_passing(folder)
     return written
-
-
-def check_recipe(recipe: Recipe, out: Path) -> None:
-    """Raise ``InputError`` for what TRL or the rewards would refuse, before anything is made or loaded."""
-    if recipe.grpo is not None:
-        weights = grpo_config(recipe, out).reward_weights
-        for name in recipe.rewards.functions:
-            load_reward(name)
-        check_weights(weights, recipe.rewards.functions)
-
-
-def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The ``train`` split in the chat form, languages taking turns, so that every batch holds them all.
-
-    Raises ``InputError`` for tables that cannot be trained on, and for the first row that is no puzzle: a reward would
-    meet it in the middle of a run.
-    """
-    tables = {language: load(dataset, language, "train") for language in languages}
-    _check_tables(dataset, {f"{language}/train": table for language, table in tables.items()})
-    rows = [row for rows in zip(*(table.to_list() for table in tables.values()), strict=True) for row in rows]
-    read_puzzles([""] * len(rows), *([row[column] for row in rows] for column in ("nums", "target")))
-    return rows
-
-
-def _check_tables(dataset: str, tables: Mapping[str, Dataset]) -> None:
-    """Raise ``InputError`` when a table lacks a column that training reads, or has another length than the others."""
-    for name, table in tables.items():
-        for column in ("nums", "target", "prompt", "assistant_prefix"):
-            if column not in table.column_names:
-                raise InputError(
-                    f"{dataset} has no column '{column}' in {name}: build it again with countdown-r1 build-dataset, "
-                    "which makes the prompts for any file of nums and target (--source)"
-                )
-    if len(set(map(len, tables.values()))) > 1:
-        found = ", ".join(f"{len(table):,} in {name}" for name, table in tables.items())
-        raise InputError(
-            f"{dataset} has not as many puzzles in one language as in another ({found}): build it again, or train in "
-            "one language with --set dataset.languages=[...]"
-        )
-
-
-def validation_rows(dataset: str, settings: Evaluate) -> list[Row]:
-    """The puzzles that early stopping looks at; none when it was not asked for."""
-    return select_rows(Questions(dataset), "validation", settings.validation) if settings.patience else []
 
 
 def end_process(status: int) -> NoReturn:
@@ -179,31 +136,14 @@ def _shared_folder(state: PartialState, recipe: Recipe, out: Path, overwrite: bo
 
 
 def _claim(folder: Path, text: str, overwrite: bool) -> None:
-    """Go on with what this recipe left in ``folder``, or empty it.
-
-    Raises ``StageError`` rather than lose weights of other settings without ``overwrite``.
-    """
+    """Go on with what this recipe left in ``folder``, or empty it. Errors as those of ``refuse_other_run``."""
     begun = folder / RECIPE_FILE
-    changed = differences(begun.read_text(encoding="utf-8"), text) if begun.exists() else [RECIPE_FILE]
-    if changed and not overwrite and (weights := _worth_keeping(folder)):
-        raise StageError(
-            f"{weights} belongs to a run with another {', '.join(changed[:5])}; train to another --out"
-            f"{as_base(weights)}, or pass --overwrite to lose it"
-        )
+    changed = refuse_other_run(folder, text, overwrite)
     if is_finished(folder) and not changed:
         return
     if changed:
         manifest.empty(folder)
     manifest.write_whole(begun, text)
-
-
-def _worth_keeping(folder: Path) -> str | None:
-    """Weights in ``folder`` that took training: the run's own, its last checkpoint, or what its cold start left."""
-    if is_finished(folder):
-        return str(folder)
-    base = folder / "base"
-    made = base.is_dir() and has_cold_start(folder)
-    return last_checkpoint(folder) or (str(base) if made else None)
 
 
 def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
@@ -222,7 +162,8 @@ def _prepare_base(state: PartialState, recipe: Recipe, folder: Path) -> str:
         return recipe.base
     if state.is_main_process and not (folder / "base").exists():
         model, tokenizer = models.load(recipe.base)
-        save_model(model, tokenizer, folder / "base.writing")
+        with savable(folder):
+            save_model(model, tokenizer, folder / "base.writing")
         record, kept = (Path(source.path_or_id) / name for name in (manifest.FILE_NAME, "cold_start.json"))
         if kept.exists() or (record.exists() and manifest.read(record.parent).stage == "cold_start"):
             shutil.copy(kept if kept.exists() else record, folder / "base.writing" / "cold_start.json")

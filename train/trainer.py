@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from ..errors import InputError
 
 IGNORED = -100  # a label that is no target
+LARGE_BYTES = 2**30  # of weights that are not written twice to see whether they can be
 RECOMPILE_LIMIT = 64  # with adapters, a reference, windows and odd batches a model needs up to 15; torch stops at 8
 
 
@@ -30,6 +32,8 @@ class Trainer(GRPOTrainer):
     single token.
     """
 
+    rehearsing = False  # a save that is removed again, before the first step
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         beside = self.use_vllm and self.vllm_mode == "colocate"
@@ -44,6 +48,36 @@ class Trainer(GRPOTrainer):
             generation.generation_kwargs = {"detokenize": False} | generation.generation_kwargs
         if self.ids_alone:
             generation.logprobs = None
+
+    def rehearse(self, place: Path) -> None:
+        """Save a checkpoint below ``place`` by the way of the real ones, without what takes long: large weights, an
+        optimizer that has run before, and what several processes hold in shares."""
+        model: Any = self.model
+        kept, self.args.output_dir, self.rehearsing = self.args.output_dir, str(place), True
+        try:
+            self._save_checkpoint(model, None)
+        finally:
+            self.args.output_dir, self.rehearsing = kept, False
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.rehearsing and (self._in_shares or self._trained_bytes > LARGE_BYTES):
+            self._save(output_dir, state_dict={})
+        else:
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        optimizer: Any = self.optimizer
+        if not (self.rehearsing and (self._in_shares or len(optimizer.state))):
+            super()._save_optimizer_and_scheduler(output_dir)
+
+    @property
+    def _in_shares(self) -> bool:
+        return self.is_deepspeed_enabled or self.is_fsdp_enabled
+
+    @property
+    def _trained_bytes(self) -> int:
+        model: Any = self.model
+        return sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, *others: Any, **named: Any

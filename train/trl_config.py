@@ -6,6 +6,8 @@ import dataclasses
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_type_hints
 
@@ -61,6 +63,26 @@ def grpo_config(recipe: Recipe, out: Path) -> GRPOConfig:
         if getattr(config, key):
             raise InputError(f"section 'grpo', key '{key}' must stay false: {reason}")
     return config
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What TRL refuses, or misses, when it builds its trainer, as one line."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "requires" not in str(error):  # as of a package for report_to
+            raise
+        raise InputError(f"section 'grpo': {' '.join(str(error).split())}") from error
+
+
+def check_reporters(config: GRPOConfig) -> None:
+    """Raise ``InputError`` for a ``report_to`` that is unknown, or whose package is not installed."""
+    from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+
+    with refusals():
+        for reporter in get_reporting_integration_callbacks(config.report_to):
+            reporter()
 
 
 def rows_needed(config: GRPOConfig) -> int | None:

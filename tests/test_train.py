@@ -513,7 +513,7 @@ def test_a_tokenizer_without_an_end_is_one_line(toy_recipe: Recipe, toy_dataset:
     tokenizer.eos_token = None
     for part in (model, tokenizer):
         part.save_pretrained(tmp_path / "endless")
-    with pytest.raises(InputError, match=r"the tokenizer of .*/base has no eos_token"):
+    with pytest.raises(InputError, match=r"the tokenizer of .*/endless has no eos_token"):
         train(replace(toy_recipe, base=str(tmp_path / "endless")), str(toy_dataset), tmp_path / "m")
 
 

@@ -45,7 +45,6 @@ LOWEST_GRPO = {
     "max_steps": -1,  # by num_train_epochs
     "logging_steps": 0,
     "save_steps": 0,
-    "save_total_limit": 2,  # with 1 the last checkpoint goes before the next one is sealed
     "vllm_max_model_length": 1,
     "vllm_tensor_parallel_size": 1,
     "learning_rate": 0,

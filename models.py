@@ -16,7 +16,7 @@ SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "no
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
-_MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+_MODEL_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "recipe.yaml"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 from .. import manifest
 from ..errors import StageError
 from ..manifest import Manifest
+from ..space.trained_on import as_record, of_folder
 from .licences import Licence
 
 # What from_pretrained reads (transformers, peft); weights only as safetensors, so nothing is unpickled.
@@ -189,7 +190,8 @@ def stage_measurements(run: Run, out: Path) -> None:
         if path.is_file():
             write_text(out / name, _public_text(path, run.folder))
     if run.summary:
-        write_json(out / "evaluation.json", without_places(run.summary, run.folder))
+        known = {"trained_on": as_record(of_folder(run.weights))}
+        write_json(out / "evaluation.json", without_places(run.summary | known, run.folder))
 
 
 def _public_text(path: Path, run: Path) -> str:

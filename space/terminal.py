@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 
 from ..game.puzzle import Puzzle, Verdict
-from .stream import MAX_NEW_TOKENS, TEMPERATURE, load_writer, stream
+from .stream import TEMPERATURE, load_writer, stream
+from .trained_on import trained_on
 
 Echo = Callable[[str], object]
 
@@ -21,7 +22,7 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     show_solution: bool = False,
     seed: int = 0,
     temperature: float = TEMPERATURE,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    max_new_tokens: int | None = None,
 ) -> Verdict:
     """Let ``model`` think about a puzzle and print it while it does; the verdict is printed and returned.
 
@@ -40,6 +41,9 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     rate = piece.n_tokens / max(piece.seconds, 1e-9)
     echo(f"\n\n{'RIGHT' if piece.verdict.solved else 'WRONG'} ({piece.verdict.status}): {piece.verdict.reason}\n")
     echo(f"{piece.n_tokens} tokens in {piece.seconds:.1f} s, {rate:.0f} a second\n")
+    trained = trained_on(model)
+    if trained.recorded and not trained.covers(puzzle):
+        echo(f"This model was trained on {trained.described('en')}; this puzzle is beyond that.\n")
     if show_solution:
         echo(f"An exact solution: {_exact(puzzle)}\n")
     return piece.verdict

@@ -67,6 +67,7 @@ def train(
         return cold_start(recipe.cold_start, out, overwrite=overwrite, command=command)
     check_recipe(recipe, out)
     rows = train_rows(dataset, recipe.dataset.languages)
+    puzzles = kinds(rows)
     validation, source = validation_rows(dataset, recipe.evaluate), pinned(dataset)
     with _shared_folder(state, recipe, out, overwrite) as folder:
         finished = is_finished(folder)
@@ -92,6 +93,7 @@ def train(
             "base_manifest": _base_record(folder),
             "steps": trainer.state.global_step,
             "train_puzzles": len(rows),
+            "puzzles": puzzles,
             "world_size": state.num_processes,
             "device": str(trainer.args.device),
         } | ({"dataset": source} if source else {})
@@ -118,6 +120,16 @@ def train_rows(dataset: str, languages: Sequence[str]) -> list[Mapping[str, Any]
     tables = {language: load(dataset, language, "train") for language in languages}
     _check_tables(dataset, {f"{language}/train": table for language, table in tables.items()})
     return [row for rows in zip(*(table.to_list() for table in tables.values()), strict=True) for row in rows]
+
+
+def kinds(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """What the rows' puzzles are like, which a recipe does not say: it may be trained with any dataset."""
+    numbers, targets = [number for row in rows for number in row["nums"]], [row["target"] for row in rows]
+    return {
+        "numbers": sorted({len(row["nums"]) for row in rows}),
+        "number_range": [min(numbers, default=0), max(numbers, default=0)],
+        "target_range": [min(targets, default=0), max(targets, default=0)],
+    }
 
 
 def _check_tables(dataset: str, tables: Mapping[str, Dataset]) -> None:

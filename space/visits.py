@@ -1,0 +1,101 @@
+"""What each visitor's view is about: one puzzle, in one language, and what has come of it so far.
+
+A view keeps one ``Visit`` for each visitor and shows nothing else, so that what is shown is always of one puzzle and
+one language. Whatever changes the puzzle or the language calls ``follow``: a visit of another puzzle is dropped. While
+a thought is being written its own generator alone shows the visit, and last of all what it has become meanwhile:
+there are never two writers, whose frames might overtake each other.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..errors import InputError
+from ..game.puzzle import Puzzle
+from .puzzles import read_puzzle
+from .thinking import Thinking
+from .words import Words
+
+MAX_VISITS = 500
+Posed = Puzzle | tuple[str, str]
+"""What stands in the boxes: a puzzle, or two texts that are none."""
+
+
+def posed(numbers: object, target: object) -> Posed:
+    """What somebody typed."""
+    try:
+        return read_puzzle(numbers, target)
+    except InputError:
+        return str(numbers), str(target)
+
+
+@dataclass(eq=False)
+class Visit:
+    """``words`` are those of the page now, ``thoughts`` what is or was written, ``running`` whether a generator shows
+    this visit, ``over`` whether the thoughts have ended; ``trouble`` says why they did not come."""
+
+    posed: Posed
+    words: Words
+    thoughts: Sequence[Thinking] = ()
+    running: bool = False
+    over: bool = False
+    trouble: Callable[[Words], str] | None = None
+
+    @property
+    def puzzle(self) -> Puzzle:
+        assert isinstance(self.posed, Puzzle)  # thoughts are about puzzles alone
+        return self.posed
+
+    @property
+    def busy(self) -> bool:
+        return self.running and not self.over
+
+
+V = TypeVar("V", bound=Visit)
+
+
+class Visits(Generic[V]):
+    """The newest visits by visitor."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, V] = OrderedDict()
+
+    def get(self, visitor: str) -> V | None:
+        return self._kept.get(visitor)
+
+    def put(self, visitor: str, visit: V) -> V:
+        """In place of an earlier one, of which nobody wants to know any more."""
+        self.drop(visitor)
+        self._kept[visitor] = visit
+        if len(self._kept) > MAX_VISITS:
+            self._kept.popitem(last=False)
+        return visit
+
+    def drop(self, visitor: str) -> None:
+        visit = self._kept.pop(visitor, None)
+        for thought in visit.thoughts if visit else ():
+            thought.close()
+
+    def follow(self, visitor: str, now: Posed, words: Words) -> tuple[bool, V | None]:
+        """The page speaks ``words`` and its boxes hold ``now``: whether it is for the caller to show the visit, and the
+        visit, None where that was of another puzzle."""
+        visit = self.get(visitor)
+        if visit is None:
+            return True, None
+        visit.words = words
+        if visit.posed != now:
+            self.drop(visitor)
+        return not visit.running, self.get(visitor)
+
+    async def settled(self, visitor: str, visit: V) -> AsyncGenerator[V | None, None]:
+        """The visit when its thoughts are over, and again if it has changed while it was shown: None once it was
+        dropped, nothing once another one is in its place."""
+        visit.over = True
+        while (now := self.get(visitor)) is None or now is visit:
+            words = visit.words
+            yield now
+            if self.get(visitor) is now and visit.words is words:
+                return

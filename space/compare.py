@@ -123,15 +123,10 @@ class Compare:
         visit = Compared(posed(numbers, target), words, running=True, labels=(left, right), seed=started)
         self.visits.put(visitor, visit)
         yield self.shown(visit, words)
-        try:
-            async with aclosing(self._written(visit, numbers, target, language, visitor)) as news:
-                async for _ in news:
-                    yield self.shown(visit, visit.words)
-            async with aclosing(self.visits.settled(visitor, visit)) as last:
-                async for now in last:
-                    yield self.shown(now, visit.words)
-        finally:
-            visit.running = False
+        news = self._written(visit, numbers, target, language, visitor)
+        async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
+            async for now in visits:
+                yield self.shown(now, visit.words)
 
     async def _written(
         self, visit: Compared, numbers: str, target: str, language: str, visitor: str
@@ -142,12 +137,8 @@ class Compare:
             if self.shelf.main.trouble:
                 visit.trouble = partial(without_model, self.shelf.main.trouble)
                 return
-            thoughts = [
-                await asyncio.to_thread(self._thinking, one, puzzle, language, visit.seed) for one in visit.labels
-            ]
-            visit.thoughts = thoughts
-            if self.visits.get(visitor) is not visit:  # dropped while the models were loaded
-                return
+            asked = [(label, puzzle, language, visit.seed) for label in visit.labels]
+            thoughts = visit.begin([await asyncio.to_thread(self._thinking, *one) for one in asked])
             async with aclosing(in_turn(self.line, visitor, thoughts, every_seconds=0.1)) as news:
                 async for new in news:
                     visit.place, visit.pieces = (new, []) if isinstance(new, Place) else (None, new)

@@ -107,15 +107,10 @@ class Duel:
             yield self.shown(game, words) | {self.answer: ""}
             return
         yield self.shown(game, words) | {self.answer: ""}
-        try:
-            async with aclosing(self._model_thinks(game, puzzle, language, visitor)) as news:
-                async for _ in news:
-                    yield {self.model: self._models_side(game, game.words)}
-            async with aclosing(self.games.settled(visitor, game)) as last:
-                async for now in last:
-                    yield self.shown(now, game.words)
-        finally:
-            game.running = False
+        news = self._model_thinks(game, puzzle, language, visitor)
+        async with aclosing(self.games.shown(visitor, game, news)) as games:
+            async for now in games:
+                yield self.shown(now, game.words)
 
     async def _model_thinks(
         self, game: Game, puzzle: Puzzle, language: str, visitor: str
@@ -126,10 +121,9 @@ class Duel:
             return
         writer, seed = self.shelf.writer(), secrets.randbits(SEED_BITS)
         thinking = Thinking(lambda stop: stream(writer, puzzle, language, seed=seed, stop=stop))
-        game.thoughts = [thinking]
         last: Piece | None = None
         try:
-            async with aclosing(in_turn(self.line, visitor, [thinking], every_seconds=0.3)) as news:
+            async with aclosing(in_turn(self.line, visitor, game.begin([thinking]), every_seconds=0.3)) as news:
                 async for new in news:
                     game.place = new if isinstance(new, Place) else None
                     last = None if isinstance(new, Place) else new[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,9 +50,23 @@ class Visit:
         assert isinstance(self.posed, Puzzle)  # thoughts are about puzzles alone
         return self.posed
 
+    dropped: bool = False
+
     @property
     def busy(self) -> bool:
         return self.running and not self.over
+
+    def begin(self, thoughts: Sequence[Thinking]) -> Sequence[Thinking]:
+        """These are to be written, unless nobody wants to know any more."""
+        self.thoughts = thoughts
+        if self.dropped:
+            self.drop()
+        return thoughts
+
+    def drop(self) -> None:
+        self.dropped = True
+        for thought in self.thoughts:
+            thought.close()
 
 
 V = TypeVar("V", bound=Visit)
@@ -76,8 +91,8 @@ class Visits(Generic[V]):
 
     def drop(self, visitor: str) -> None:
         visit = self._kept.pop(visitor, None)
-        for thought in visit.thoughts if visit else ():
-            thought.close()
+        if visit is not None:
+            visit.drop()
 
     def follow(self, visitor: str, now: Posed, words: Words) -> tuple[bool, V | None]:
         """The page speaks ``words`` and its boxes hold ``now``: whether it is for the caller to show the visit, and the
@@ -90,12 +105,19 @@ class Visits(Generic[V]):
             self.drop(visitor)
         return not visit.running, self.get(visitor)
 
-    async def settled(self, visitor: str, visit: V) -> AsyncGenerator[V | None, None]:
-        """The visit when its thoughts are over, and again if it has changed while it was shown: None once it was
-        dropped, nothing once another one is in its place."""
-        visit.over = True
-        while (now := self.get(visitor)) is None or now is visit:
-            words = visit.words
-            yield now
-            if self.get(visitor) is now and visit.words is words:
-                return
+    async def shown(self, visitor: str, visit: V, news: AsyncGenerator[None, None]) -> AsyncGenerator[V | None, None]:
+        """The visit whenever ``news`` have changed it, then once more when its thoughts are over, and again if it has
+        changed while that was shown: None once it was dropped, nothing once another one is in its place."""
+        try:
+            async with aclosing(news):
+                async for _ in news:
+                    if not visit.dropped:
+                        yield visit
+            visit.over = True
+            while (now := self.get(visitor)) is None or now is visit:
+                words = visit.words
+                yield now
+                if self.get(visitor) is now and visit.words is words:
+                    return
+        finally:
+            visit.running = False

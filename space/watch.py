@@ -107,19 +107,18 @@ class Watch:
     async def think(self, numbers: str, target: str, language: str, seed: int | None, request: gr.Request) -> News:
         """Solve was pressed: the place in line, the growing thought, then verdict and facts."""
         words, visitor = words_of(language), str(request.session_hash)
+        before = self.visits.get(visitor)
+        if before and before.busy and before.posed == posed(numbers, target):  # pressed more than once
+            yield {self.entry.seed: None}
+            return
         seed = seed if seed is not None else secrets.randbits(SEED_BITS)
         visit = self.visits.put(visitor, Watched(posed(numbers, target), words, running=True, seed=seed))
         board = page.board(visit.posed if isinstance(visit.posed, Puzzle) else None, words)
         yield self.shown(visit, words) | {self.entry.board: board, self.entry.seed: None}
-        try:
-            async with aclosing(self._written(visit, numbers, target, language, visitor)) as news:
-                async for _ in news:
-                    yield self.shown(visit, visit.words)
-            async with aclosing(self.visits.settled(visitor, visit)) as last:
-                async for now in last:
-                    yield self.shown(now, visit.words)
-        finally:
-            visit.running = False
+        news = self._written(visit, numbers, target, language, visitor)
+        async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
+            async for now in visits:
+                yield self.shown(now, visit.words)
 
     async def think_of_the_link(
         self, numbers: str, target: str, language: str, seed: int | None, request: gr.Request
@@ -155,9 +154,8 @@ class Watch:
     async def _news(self, visit: Watched, puzzle: Puzzle, language: str, visitor: str) -> AsyncGenerator[None, None]:
         known, writer = asyncio.create_task(asyncio.to_thread(facts, puzzle)), self.shelf.writer()
         thinking = Thinking(lambda stop: stream(writer, puzzle, language, seed=visit.seed, stop=stop))
-        visit.thoughts = [thinking]
         try:
-            async with aclosing(in_turn(self.line, visitor, [thinking])) as news:
+            async with aclosing(in_turn(self.line, visitor, visit.begin([thinking]))) as news:
                 async for new in news:
                     if isinstance(new, Place):
                         visit.place = new

@@ -28,7 +28,7 @@ from countdown_r1.space.paint import finished_thought, growing_thought
 from countdown_r1.space.puzzles import random_puzzle, read_puzzle
 from countdown_r1.space.story import MAX_STEPS, Failure, collect, failures, of_run, shipped_story, written
 from countdown_r1.space.tale import told
-from countdown_r1.space.watch import learned
+from countdown_r1.space.trained_on import TrainedOn
 from countdown_r1.space.words import WORDS, preferred, words_of
 
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
@@ -74,7 +74,7 @@ def test_the_captions_of_the_examples_are_true() -> None:
     wanted = {"simple": 0, "three": 0, "times": 1, "fraction": 3, "television": 2, "impossible": None}
     assert {key: facts(puzzle).level for key, puzzle in examples.items()} == wanted
     assert len(examples["three"].nums) == 3 and len(examples["television"].nums) == 6
-    told_of = page.examples(EN, [Failure("<tiny>", Puzzle((1, 2), 9))])
+    told_of = page.examples(EN, TrainedOn(), failures=[Failure("<tiny>", Puzzle((1, 2), 9))])
     assert "&lt;tiny&gt; got it wrong" in told_of and 'href="?nums=1+2&amp;target=9"' in told_of
 
 
@@ -93,7 +93,7 @@ def test_the_captions_of_the_examples_are_true() -> None:
 def test_puzzles_unlike_those_of_the_training_are_known_as_such(
     numbers: tuple[int, ...], target: int, usual: bool
 ) -> None:
-    assert learned(Puzzle(numbers, target)) == usual
+    assert TrainedOn().covers(Puzzle(numbers, target)) == usual
 
 
 def test_every_claim_is_marked_true_or_false_with_what_is_true() -> None:
@@ -152,7 +152,11 @@ def test_facts_of_an_unsolvable_puzzle_name_the_nearest_targets() -> None:
 
 
 def test_both_languages_have_every_text_with_the_same_places() -> None:
-    optional = ("reason.", "why.")  # where English lacks one, the checker's own words are shown
+    optional = (
+        "reason.",
+        "why.",
+        "hardware.",
+    )  # where English lacks one, the record's own words are shown
     assert {key for key in ZH if not key.startswith(optional)} == {key for key in EN if not key.startswith(optional)}
     assert set(EN) <= set(ZH)
     for key, text in EN.items():
@@ -193,7 +197,7 @@ def test_a_target_may_be_negative_or_a_float_without_a_fraction() -> None:
 @pytest.mark.parametrize("wanted", [None, 0, 1, 2, 3])
 def test_random_puzzles_come_from_the_test_split_and_are_quick(wanted: int | None) -> None:
     rng, began = Random(3), time.monotonic()
-    drawn = [random_puzzle(rng, wanted) for _ in range(5)]
+    drawn = [random_puzzle(rng, TrainedOn(), wanted) for _ in range(5)]
     assert time.monotonic() - began < 10
     assert all(split_of(puzzle.nums) == "test" for puzzle in drawn)
     assert all(check(puzzle, easiest_solution(puzzle) or "").solved for puzzle in drawn)

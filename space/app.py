@@ -14,7 +14,7 @@ from . import page
 from .api import check_answer, new_puzzle_like, solve_with
 from .compare import Compare
 from .duel import Duel
-from .entry import Entry, Updates, complaint, no_level
+from .entry import Entry, Updates, complaint, no_level, stamped
 from .line import Line
 from .shelf import Shelf
 from .story import Story
@@ -78,11 +78,11 @@ class _Views:
         parts = (self.watch, self.compare, self.duel, self.tale)
         return [*(text for part in parts for text in part.texts), *self.tabs, self.footer]
 
-    def follow(self, now: Posed, words: Words, visitor: str) -> Updates:
+    def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """Whatever changes the puzzle or the language comes here: every view shows that puzzle in that language."""
         shown = self.entry.typed(now, words)
         for view in (self.watch, self.compare, self.duel):
-            shown |= view.follow(now, words, visitor)
+            shown |= view.follow(now, words, visitor, moment)
         return shown
 
     def translate(self, words: Words) -> Updates:
@@ -100,24 +100,32 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
     watch, tale = views.watch, views.tale
 
     async def translate(  # noqa: PLR0913, PLR0917 - the components that say what is shown, one each
-        numbers: str, target: str, language: str, puzzle: int, moment: int, step: float, place: int, request: gr.Request
+        moment: float,
+        numbers: str,
+        target: str,
+        language: str,
+        puzzle: int,
+        point: int,
+        step: float,
+        place: int,
+        request: gr.Request,
     ) -> Updates:
         words, visitor, now = words_of(language), str(request.session_hash), posed(numbers, target)
-        recorded = tale.follow(puzzle, moment, words, visitor) | tale.tape.follow(step, place, words, visitor)
+        recorded = tale.follow(puzzle, point, words, visitor) | tale.tape.follow(step, place, words, visitor)
         texts = entry.translate(now, words) | views.translate(words)
-        return texts | recorded | views.follow(now, words, visitor)
+        return texts | recorded | views.follow(now, words, visitor, moment)
 
-    async def typed(numbers: str, target: str, language: str, request: gr.Request) -> Updates:
-        return views.follow(posed(numbers, target), words_of(language), str(request.session_hash))
+    async def typed(moment: float, numbers: str, target: str, language: str, request: gr.Request) -> Updates:
+        return views.follow(posed(numbers, target), words_of(language), str(request.session_hash), moment)
 
-    async def draw(numbers: str, target: str, language: str, level: str, request: gr.Request) -> Updates:
+    async def draw(moment: float, numbers: str, target: str, language: str, level: str, request: gr.Request) -> Updates:
         words = words_of(language)
         visitor, now = str(request.session_hash), posed(numbers, target)
         try:
             puzzle = await asyncio.to_thread(entry.draw, level)
         except InputError:
-            return watch.refused(visitor, now, words, no_level)
-        return views.follow(puzzle, words, visitor) | entry.set(puzzle, words)
+            return watch.refused(visitor, now, words, no_level, moment)
+        return views.follow(puzzle, words, visitor, moment) | entry.set(puzzle, words)
 
     async def opened(numbers: str, target: str, request: gr.Request) -> Updates:
         language, visitor = entry.language_of(request), str(request.session_hash)
@@ -130,28 +138,33 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
 
     everything = [*entry.texts, *views.texts, *views.about_the_puzzle, *tale.scene, *tale.tape.scene]
     choices = [*entry.puzzle, *tale.chosen, *tale.tape.chosen]
-    entry.language.change(translate, choices, list(dict.fromkeys(everything)), **AGAIN)
+    asks(entry.language.change, translate, choices, list(dict.fromkeys(everything)), AGAIN)
     drawn = list(dict.fromkeys([*entry.shown, *views.about_the_puzzle]))
     loaded = app.load(opened, [entry.numbers, entry.target], [entry.language, *drawn], **AT_ONCE)
-    loaded.then(watch.think_of_the_link, [*entry.puzzle, entry.seed], watch.started, **IN_TURN)
-    entry.random.click(draw, [*entry.puzzle, entry.level], drawn, **AGAIN)
-    changed = [entry.numbers.change, entry.target.change]
-    gr.on(changed, typed, entry.puzzle, views.about_the_puzzle, **LATEST)
+    linked = [*entry.puzzle, entry.seed]
+    loaded.then(watch.think_of_the_link, linked, watch.started, js=stamped(linked), **IN_TURN)
+    asks(entry.random.click, draw, [*entry.puzzle, entry.level], drawn, AGAIN)
+    asks([entry.numbers.change, entry.target.change], typed, entry.puzzle, views.about_the_puzzle, LATEST)
+
+
+def asks(events: Any, function: Any, inputs: list[Any], outputs: list[Any], how: dict[str, Any]) -> None:
+    """Wire what is about the puzzle: its first input is the moment at which it was asked."""
+    gr.on(events, function, inputs, outputs, js=stamped(inputs), **how)
 
 
 def _wire_views(entry: Entry, views: _Views) -> None:
     """Which function answers which control."""
     watch, compare, duel, tale = views.watch, views.compare, views.duel, views.tale
     start = [watch.solve.click, entry.numbers.submit, entry.target.submit]
-    gr.on(start, watch.think, [*entry.puzzle, entry.seed], watch.started, **IN_TURN)
+    asks(start, watch.think, [*entry.puzzle, entry.seed], watch.started, IN_TURN)
     watch.stop_button.click(watch.stop, None, None, **AT_ONCE)
-    watch.ask.click(watch.possible, entry.puzzle, watch.outcome, **AGAIN)
+    asks(watch.ask.click, watch.possible, entry.puzzle, watch.outcome, AGAIN)
     compared = [*entry.puzzle, compare.left, compare.right, compare.seed]
-    compare.go.click(compare.think, compared, compare.outcome, **IN_TURN)
+    asks(compare.go.click, compare.think, compared, compare.outcome, IN_TURN)
     compare.step.change(compare.at_step, compare.step, compare.right, **AT_ONCE)
-    duel.start_button.click(duel.start, entry.puzzle, duel.outcome, **AGAIN)
+    asks(duel.start_button.click, duel.start, entry.puzzle, duel.outcome, AGAIN)
     handed_in = [duel.submit.click, duel.answer.submit]
-    gr.on(handed_in, duel.try_answer, [duel.answer, *entry.puzzle], duel.outcome, **AGAIN)
+    asks(handed_in, duel.try_answer, [*entry.puzzle, duel.answer], duel.outcome, AGAIN)
     for part, changed in (
         (tale, [tale.puzzle.change, tale.moment.change]),
         (tale.tape, [tale.tape.step.change, tale.tape.place.change]),

@@ -24,7 +24,7 @@ from .puzzles import read_puzzle
 from .shelf import Shelf, Volume
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
-from .visits import Posed, Visit, Visits, posed
+from .visits import Posed, Visit, Visits, moment_of, posed
 from .watch import SEED_BITS, busy_notice, failed_notice, without_model
 from .words import Words, words_of
 
@@ -95,9 +95,9 @@ class Compare:
         """The slider was moved: the model of the nearest training step."""
         return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
-    def follow(self, now: Posed, words: Words, visitor: str) -> Updates:
+    def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""
-        mine, visit = self.visits.follow(visitor, now, words)
+        mine, visit = self.visits.follow(visitor, now, words, moment)
         return self.shown(visit, words) if mine else {}
 
     def shown(self, visit: Compared | None, words: Words) -> Updates:
@@ -107,8 +107,9 @@ class Compare:
         table = difference(visit.puzzle, visit.labels, visit.pieces, words) if visit and done else ""
         return dict(zip(self.outcome, (*sides, table), strict=True))
 
-    async def think(
+    async def think(  # noqa: PLR0913, PLR0917 - the components that say what is asked, one each
         self,
+        moment: float,
         numbers: str,
         target: str,
         language: str,
@@ -120,7 +121,9 @@ class Compare:
         """Both models write at once; at the end a table says what differs."""
         words, visitor = words_of(language), str(request.session_hash)
         started = int(seed or 0) % 2**SEED_BITS
-        visit = Compared(posed(numbers, target), words, running=True, labels=(left, right), seed=started)
+        visit = Compared(
+            posed(numbers, target), words, moment_of(moment), running=True, labels=(left, right), seed=started
+        )
         self.visits.put(visitor, visit)
         yield self.shown(visit, words)
         news = self._written(visit, numbers, target, language, visitor)

@@ -23,7 +23,7 @@ from .puzzles import read_puzzle
 from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
-from .visits import Posed, Visit, Visits, posed
+from .visits import Posed, Visit, Visits, moment_of, posed
 from .watch import SEED_BITS, busy_notice, failed_notice, without_model
 from .words import Words, reason, words_of
 
@@ -75,10 +75,10 @@ class Duel:
             self.submit: words["duel_submit"],
         }
 
-    def follow(self, now: Posed, words: Words, visitor: str) -> Updates:
+    def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed; a game about another puzzle is over."""
         begun = self.games.get(visitor) is not None
-        mine, game = self.games.follow(visitor, now, words)
+        mine, game = self.games.follow(visitor, now, words, moment)
         changed = {self.answer: ""} if begun and game is None else {}
         return changed | (self.shown(game, words, changed=begun) if mine else {})
 
@@ -95,10 +95,10 @@ class Duel:
             self.model: self._models_side(game, words) if playing else "",
         }
 
-    async def start(self, numbers: str, target: str, language: str, request: gr.Request) -> News:
+    async def start(self, moment: float, numbers: str, target: str, language: str, request: gr.Request) -> News:
         """The clock starts; the model thinks out of sight."""
         words, visitor = words_of(language), str(request.session_hash)
-        game = Game(posed(numbers, target), words, running=True, began=time.monotonic())
+        game = Game(posed(numbers, target), words, moment_of(moment), running=True, began=time.monotonic())
         self.games.put(visitor, game)
         try:
             puzzle = read_puzzle(numbers, target)
@@ -136,11 +136,11 @@ class Duel:
             game.trouble = failed_notice
 
     async def try_answer(
-        self, expression: str, numbers: str, target: str, language: str, request: gr.Request
+        self, moment: float, numbers: str, target: str, language: str, expression: str, request: gr.Request
     ) -> Updates:
         """An expression was handed in: judged, and when it is right the game is over."""
         words, visitor = words_of(language), str(request.session_hash)
-        _, game = self.games.follow(visitor, posed(numbers, target), words)
+        _, game = self.games.follow(visitor, posed(numbers, target), words, moment)
         if game is None or not isinstance(game.posed, Puzzle):
             return {self.told: page.notice("", words["duel_not_started"])}
         verdict = check(game.puzzle, str(expression)[: MAX_EXPRESSION_CHARS + 1])

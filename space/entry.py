@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from random import Random
 from typing import Any
 
@@ -56,12 +56,13 @@ class Entry:
                 )
                 self.share = gr.HTML(page.share(puzzle, words), elem_id="share")
             self.examples = gr.HTML(self._examples(words), elem_id="examples")
+        self.moment = gr.Number(0, visible=False)  # filled in by the browser, see ``stamped``
         self.seed = gr.State(None)  # of the thought that a link brought; spent by the first solving
 
     @property
     def puzzle(self) -> list[Any]:
-        """The components that say what the puzzle is and in which language to think about it."""
-        return [self.numbers, self.target, self.language]
+        """The components that say when something is asked, what the puzzle is and in which language to think."""
+        return [self.moment, self.numbers, self.target, self.language]
 
     @property
     def shown(self) -> list[Any]:
@@ -125,6 +126,11 @@ class Entry:
         """The difficulties that the model's puzzles have."""
         possible = LEVELS if max(self.trained.numbers) >= FEWEST_WITH_A_FRACTION else LEVELS[:-1]
         return [(words[f"level.{level}"], level) for level in possible]
+
+
+def stamped(inputs: Sequence[Any]) -> str:
+    """JavaScript that fills in the first of the inputs, the moment, before they are sent."""
+    return f"(_, ...given) => [performance.now(), ...given.slice(0, {len(inputs) - 1})]"
 
 
 def complaint(error: InputError, words: Words) -> str:

@@ -33,13 +33,20 @@ def posed(numbers: object, target: object) -> Posed:
         return str(numbers), str(target)
 
 
+def moment_of(given: object) -> float:
+    """A browser's clock in milliseconds; whatever else is given is long ago."""
+    return float(given) if isinstance(given, int | float) else 0.0
+
+
 @dataclass(eq=False)
 class Visit:
-    """``words`` are those of the page now, ``thoughts`` what is or was written, ``running`` whether a generator shows
-    this visit, ``over`` whether the thoughts have ended; ``trouble`` says why they did not come."""
+    """``moment`` is when it was asked for, by the browser's clock, and ``words`` are those of the page now;
+    ``thoughts`` is what is or was written, ``running`` whether a generator shows this visit, ``over`` whether the
+    thoughts have ended, and ``trouble`` says why they did not come."""
 
     posed: Posed
     words: Words
+    moment: float = 0.0
     thoughts: Sequence[Thinking] = ()
     running: bool = False
     over: bool = False
@@ -94,12 +101,17 @@ class Visits(Generic[V]):
         if visit is not None:
             visit.drop()
 
-    def follow(self, visitor: str, now: Posed, words: Words) -> tuple[bool, V | None]:
-        """The page speaks ``words`` and its boxes hold ``now``: whether it is for the caller to show the visit, and the
-        visit, None where that was of another puzzle."""
+    def follow(self, visitor: str, now: Posed, words: Words, moment: float) -> tuple[bool, V | None]:
+        """At that moment the page spoke ``words`` and its boxes held ``now``: whether it is for the caller to show the
+        visit, and the visit, None where that was of another puzzle.
+
+        What was typed before the visit was asked for may arrive after it, and then says nothing of it.
+        """
         visit = self.get(visitor)
         if visit is None:
             return True, None
+        if moment_of(moment) < visit.moment:
+            return False, visit
         visit.words = words
         if visit.posed != now:
             self.drop(visitor)

@@ -26,7 +26,7 @@ from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
 from .trained_on import TrainedOn
-from .visits import Posed, Visit, Visits, posed
+from .visits import Posed, Visit, Visits, moment_of, posed
 from .words import Words, words_of
 
 SEED_BITS = 31
@@ -85,9 +85,9 @@ class Watch:
     def translate(self, words: Words) -> Updates:
         return {self.ask: words["exact"], self.panel: gr.update(label=words["thinking"])}
 
-    def follow(self, now: Posed, words: Words, visitor: str) -> Updates:
+    def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""
-        mine, visit = self.visits.follow(visitor, now, words)
+        mine, visit = self.visits.follow(visitor, now, words, moment)
         return self.shown(visit, words) if mine else {}
 
     def shown(self, visit: Watched | None, words: Words) -> Updates:
@@ -104,7 +104,9 @@ class Watch:
             self.facts: _facts(visit, words) if visit else "",
         } | ({self.entry.share: page.share(visit.puzzle, words, visit.seed)} if visit and thought else {})
 
-    async def think(self, numbers: str, target: str, language: str, seed: int | None, request: gr.Request) -> News:
+    async def think(
+        self, moment: float, numbers: str, target: str, language: str, seed: int | None, request: gr.Request
+    ) -> News:
         """Solve was pressed: the place in line, the growing thought, then verdict and facts."""
         words, visitor = words_of(language), str(request.session_hash)
         before = self.visits.get(visitor)
@@ -112,7 +114,8 @@ class Watch:
             yield {self.entry.seed: None}
             return
         seed = seed if seed is not None else secrets.randbits(SEED_BITS)
-        visit = self.visits.put(visitor, Watched(posed(numbers, target), words, running=True, seed=seed))
+        visit = Watched(posed(numbers, target), words, moment_of(moment), running=True, seed=seed)
+        self.visits.put(visitor, visit)
         board = page.board(visit.posed if isinstance(visit.posed, Puzzle) else None, words)
         yield self.shown(visit, words) | {self.entry.board: board, self.entry.seed: None}
         news = self._written(visit, numbers, target, language, visitor)
@@ -121,13 +124,13 @@ class Watch:
                 yield self.shown(now, visit.words)
 
     async def think_of_the_link(
-        self, numbers: str, target: str, language: str, seed: int | None, request: gr.Request
+        self, moment: float, numbers: str, target: str, language: str, seed: int | None, request: gr.Request
     ) -> News:
         """The page was opened with a link to a thought."""
         if seed is None:
             yield {self.entry.seed: None}
             return
-        async with aclosing(self.think(numbers, target, language, seed, request)) as news:
+        async with aclosing(self.think(moment, numbers, target, language, seed, request)) as news:
             async for update in news:
                 yield update
 
@@ -187,20 +190,22 @@ class Watch:
         for thinking in visit.thoughts if visit else ():
             thinking.stop()
 
-    def refused(self, visitor: str, now: Posed, words: Words, why: Callable[[Words], str]) -> Updates:
+    def refused(
+        self, visitor: str, now: Posed, words: Words, why: Callable[[Words], str], moment: float = 0.0
+    ) -> Updates:
         """What was asked for cannot be; it is said until something else stands in the boxes than ``now``."""
-        return self.shown(self.visits.put(visitor, Watched(now, words, trouble=why)), words)
+        return self.shown(self.visits.put(visitor, Watched(now, words, moment_of(moment), trouble=why)), words)
 
-    async def possible(self, numbers: str, target: str, language: str, request: gr.Request) -> Updates:
+    async def possible(self, moment: float, numbers: str, target: str, language: str, request: gr.Request) -> Updates:
         """The exact solver was asked."""
         words, visitor, now = words_of(language), str(request.session_hash), posed(numbers, target)
         try:
             puzzle = read_puzzle(numbers, target)
         except InputError as error:
-            return self.refused(visitor, now, words, partial(complaint, error))
+            return self.refused(visitor, now, words, partial(complaint, error), moment)
         found = await asyncio.to_thread(facts, puzzle)
-        mine, visit = self.visits.follow(visitor, now, words)
-        visit = visit or self.visits.put(visitor, Watched(now, words))
+        mine, visit = self.visits.follow(visitor, now, words, moment)
+        visit = visit or self.visits.put(visitor, Watched(now, words, moment_of(moment)))
         visit.found, visit.tells_facts = found, True
         return self.shown(visit, words) if mine else {self.facts: _facts(visit, words)}
 

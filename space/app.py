@@ -14,13 +14,13 @@ from . import page
 from .api import check_answer, new_puzzle_like, solve_with
 from .compare import Compare
 from .duel import Duel
-from .entry import Entry, Updates, complaint, no_level, stamped
+from .entry import Entry, News, Updates, complaint, no_level, stamped
 from .line import Line
 from .shelf import Shelf
 from .story import Story
 from .tale import Tale
 from .trained_on import TrainedOn
-from .visits import Posed, posed
+from .visits import Posed, Visit, posed
 from .watch import Watch
 from .words import WORDS, Words, words_of
 
@@ -85,6 +85,20 @@ class _Views:
             shown |= view.follow(now, words, visitor, moment)
         return shown
 
+    async def settled(self, visitor: str, shown: Updates) -> News:
+        """``shown``, and then what the views have become while that was on its way: a short thought may have begun and
+        ended meanwhile, and its frames may have arrived before this."""
+        views = (self.watch, self.compare, self.duel)
+        before: list[Visit | None] = [view.current(visitor)[0] for view in views]
+        yield shown
+        while (visits := [view.current(visitor)[0] for view in views]) != before:
+            before = visits
+            later: Updates = {}
+            for view in views:
+                later |= view.current(visitor)[1]
+            if later:
+                yield later
+
     def translate(self, words: Words) -> Updates:
         names: Updates = {tab: gr.update(label=words[key]) for tab, key in self.tabs.items()}
         footer: Updates = {self.footer: page.footer(self.shelf.main.source, self.shelf.main.commit, words)}
@@ -109,14 +123,17 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
         step: float,
         place: int,
         request: gr.Request,
-    ) -> Updates:
+    ) -> News:
         words, visitor, now = words_of(language), str(request.session_hash), posed(numbers, target)
         recorded = tale.follow(puzzle, point, words, visitor) | tale.tape.follow(step, place, words, visitor)
         texts = entry.translate(now, words) | views.translate(words)
-        return texts | recorded | views.follow(now, words, visitor, moment)
+        async for update in views.settled(visitor, texts | recorded | views.follow(now, words, visitor, moment)):
+            yield update
 
-    async def typed(moment: float, numbers: str, target: str, language: str, request: gr.Request) -> Updates:
-        return views.follow(posed(numbers, target), words_of(language), str(request.session_hash), moment)
+    async def typed(moment: float, numbers: str, target: str, language: str, request: gr.Request) -> News:
+        words, visitor = words_of(language), str(request.session_hash)
+        async for update in views.settled(visitor, views.follow(posed(numbers, target), words, visitor, moment)):
+            yield update
 
     async def draw(moment: float, numbers: str, target: str, language: str, level: str, request: gr.Request) -> Updates:
         words = words_of(language)

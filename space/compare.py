@@ -95,6 +95,11 @@ class Compare:
         """The slider was moved: the model of the nearest training step."""
         return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
+    def current(self, visitor: str) -> tuple[Visit | None, Updates]:
+        """A visitor's visit, and how it is shown while no generator does that."""
+        visit = self.visits.get(visitor)
+        return visit, {} if visit is None or visit.running else self.shown(visit, visit.words)
+
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""
         mine, visit = self.visits.follow(visitor, now, words, moment)

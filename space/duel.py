@@ -75,6 +75,11 @@ class Duel:
             self.submit: words["duel_submit"],
         }
 
+    def current(self, visitor: str) -> tuple[Visit | None, Updates]:
+        """A visitor's visit, and how it is shown while no generator does that."""
+        visit = self.games.get(visitor)
+        return visit, {} if visit is None or visit.running else self.shown(visit, visit.words)
+
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed; a game about another puzzle is over."""
         begun = self.games.get(visitor) is not None

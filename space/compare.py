@@ -96,9 +96,9 @@ class Compare:
         return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
     def current(self, visitor: str) -> tuple[Visit | None, Updates]:
-        """A visitor's visit, and how it is shown while no generator does that."""
+        """A visitor's visit, and how it is shown once its thoughts are over."""
         visit = self.visits.get(visitor)
-        return visit, {} if visit is None or visit.running else self.shown(visit, visit.words)
+        return visit, {} if visit is None or visit.busy else self.shown(visit, visit.words)
 
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""

@@ -151,6 +151,7 @@ class Duel:
         verdict = check(game.puzzle, str(expression)[: MAX_EXPRESSION_CHARS + 1])
         if verdict.solved and game.person is None:
             game.person = (expression, time.monotonic() - game.began)
+        game.changes += 1
         game.told = None if verdict.solved else partial(_not_yet, verdict, game.puzzle)
         return self.shown(game, words)
 

@@ -58,6 +58,7 @@ class Visit:
         return self.posed
 
     dropped: bool = False
+    changes: int = 0  # by others than its generator
 
     @property
     def busy(self) -> bool:
@@ -127,9 +128,9 @@ class Visits(Generic[V]):
                         yield visit
             visit.over = True
             while (now := self.get(visitor)) is None or now is visit:
-                words = visit.words
+                words, changes = visit.words, visit.changes
                 yield now
-                if self.get(visitor) is now and visit.words is words:
+                if self.get(visitor) is now and visit.words is words and visit.changes == changes:
                     return
         finally:
             visit.running = False

@@ -211,7 +211,7 @@ class Watch:
         found = await asyncio.to_thread(facts, puzzle)
         mine, visit = self.visits.follow(visitor, now, words, moment)
         visit = visit or self.visits.put(visitor, Watched(now, words, moment_of(moment)))
-        visit.found, visit.tells_facts = found, True
+        visit.found, visit.tells_facts, visit.changes = found, True, visit.changes + 1
         return self.shown(visit, words) if mine else {self.facts: _facts(visit, words)}
 
 

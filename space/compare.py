@@ -134,7 +134,7 @@ class Compare:
         news = self._written(visit, numbers, target, language, visitor)
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
-                yield self.shown(now, visit.words)
+                yield self.shown(now, (now or visit).words)
 
     async def _written(
         self, visit: Compared, numbers: str, target: str, language: str, visitor: str

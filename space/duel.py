@@ -41,6 +41,7 @@ class Game(Visit):
     place: Place | None = None
     person: tuple[str, float] | None = None
     told: Callable[[Words], str] | None = None
+    ended: bool = False  # the puzzle has changed under it
 
 
 class Duel:
@@ -82,17 +83,18 @@ class Duel:
 
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed; a game about another puzzle is over."""
-        begun = self.games.get(visitor) is not None
+        before = self.games.get(visitor)
         mine, game = self.games.follow(visitor, now, words, moment)
-        changed = {self.answer: ""} if begun and game is None else {}
-        return changed | (self.shown(game, words, changed=begun) if mine else {})
+        if before is None or game is not None:
+            return self.shown(game, words) if mine else {}
+        ended = Game(now, words, before.moment, over=True, told=_changed, ended=True)
+        return self.shown(self.games.put(visitor, ended), words) | {self.answer: ""}
 
-    def shown(self, game: Game | None, words: Words, *, changed: bool = True) -> Updates:
-        """The view of a game; of none, the view before the first one, or why there is none any more."""
+    def shown(self, game: Game | None, words: Words) -> Updates:
+        """The view of a game, or as it is before the first one."""
         if game is None:
-            told = page.notice("", words["duel_changed"]) if changed else ""
-            return {self.clock: "", self.keys: "", self.told: told, self.model: ""}
-        playing = isinstance(game.posed, Puzzle)
+            return {self.clock: "", self.keys: "", self.told: "", self.model: ""}
+        playing = isinstance(game.posed, Puzzle) and not game.ended
         return {
             self.clock: _clock(game, words) if playing and game.person is None else "",
             self.keys: _keys(game.puzzle) if playing else "",
@@ -115,7 +117,7 @@ class Duel:
         news = self._model_thinks(game, puzzle, language, visitor)
         async with aclosing(self.games.shown(visitor, game, news)) as games:
             async for now in games:
-                yield self.shown(now, game.words)
+                yield self.shown(now, (now or game).words)
 
     async def _model_thinks(
         self, game: Game, puzzle: Puzzle, language: str, visitor: str
@@ -146,7 +148,7 @@ class Duel:
         """An expression was handed in: judged, and when it is right the game is over."""
         words, visitor = words_of(language), str(request.session_hash)
         _, game = self.games.follow(visitor, posed(numbers, target), words, moment)
-        if game is None or not isinstance(game.posed, Puzzle):
+        if game is None or game.ended or not isinstance(game.posed, Puzzle):
             return {self.told: page.notice("", words["duel_not_started"])}
         verdict = check(game.puzzle, str(expression)[: MAX_EXPRESSION_CHARS + 1])
         if verdict.solved and game.person is None:
@@ -205,6 +207,10 @@ def _keys(puzzle: Puzzle) -> str:
         for name, kind in zip(names, kinds, strict=True)
     )
     return f'<div class="keys">{"".join(keys)}</div>'
+
+
+def _changed(words: Words) -> str:
+    return page.notice("", words["duel_changed"])
 
 
 def _not_yet(verdict: Verdict, puzzle: Puzzle, words: Words) -> str:

@@ -120,17 +120,18 @@ class Visits(Generic[V]):
 
     async def shown(self, visitor: str, visit: V, news: AsyncGenerator[None, None]) -> AsyncGenerator[V | None, None]:
         """The visit whenever ``news`` have changed it, then once more when its thoughts are over, and again if it has
-        changed while that was shown: None once it was dropped, nothing once another one is in its place."""
+        changed while that was shown: None once it was dropped; of another one in its place what has ended."""
         try:
             async with aclosing(news):
                 async for _ in news:
                     if not visit.dropped:
                         yield visit
             visit.over = True
-            while (now := self.get(visitor)) is None or now is visit:
-                words, changes = visit.words, visit.changes
+            while (now := self.get(visitor)) is None or now is visit or not now.busy:
+                one = now or visit
+                words, changes = one.words, one.changes
                 yield now
-                if self.get(visitor) is now and visit.words is words and visit.changes == changes:
+                if self.get(visitor) is now and one.words is words and one.changes == changes:
                     return
         finally:
             visit.running = False

@@ -126,7 +126,7 @@ class Watch:
         news = self._written(visit, numbers, target, language, visitor)
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
-                yield self.shown(now, visit.words)
+                yield self.shown(now, (now or visit).words)
 
     async def think_of_the_link(
         self, moment: float, numbers: str, target: str, language: str, seed: int | None, request: gr.Request

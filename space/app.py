@@ -20,7 +20,7 @@ from .shelf import Shelf
 from .story import Story
 from .tale import Tale
 from .trained_on import TrainedOn
-from .visits import Posed, Visit, posed
+from .visits import Posed, posed
 from .watch import Watch
 from .words import WORDS, Words, words_of
 
@@ -89,7 +89,7 @@ class _Views:
         """``shown``, and then what the views have become while that was on its way: a short thought may have begun and
         ended meanwhile, and its frames may have arrived before this."""
         views = (self.watch, self.compare, self.duel)
-        before: list[Visit | None] = [view.current(visitor)[0] for view in views]
+        before = [view.current(visitor)[0] for view in views]
         yield shown
         while (visits := [view.current(visitor)[0] for view in views]) != before:
             before = visits

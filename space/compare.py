@@ -95,10 +95,12 @@ class Compare:
         """The slider was moved: the model of the nearest training step."""
         return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
-    def current(self, visitor: str) -> tuple[Visit | None, Updates]:
-        """A visitor's visit, and how it is shown once its thoughts are over."""
+    def current(self, visitor: str) -> tuple[tuple[Visit | None, bool], Updates]:
+        """A visitor's visit and whether its thoughts are written, and how it is shown once they are over."""
         visit = self.visits.get(visitor)
-        return visit, {} if visit is None or visit.busy else self.shown(visit, visit.words)
+        if visit is None or visit.busy:
+            return (visit, visit is not None), {}
+        return (visit, False), self.shown(visit, visit.words)
 
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""

@@ -76,10 +76,12 @@ class Duel:
             self.submit: words["duel_submit"],
         }
 
-    def current(self, visitor: str) -> tuple[Visit | None, Updates]:
-        """A visitor's visit, and how it is shown once its thoughts are over."""
+    def current(self, visitor: str) -> tuple[tuple[Visit | None, bool], Updates]:
+        """A visitor's visit and whether its thoughts are written, and how it is shown once they are over."""
         visit = self.games.get(visitor)
-        return visit, {} if visit is None or visit.busy else self.shown(visit, visit.words)
+        if visit is None or visit.busy:
+            return (visit, visit is not None), {}
+        return (visit, False), self.shown(visit, visit.words)
 
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed; a game about another puzzle is over."""
@@ -87,7 +89,8 @@ class Duel:
         mine, game = self.games.follow(visitor, now, words, moment)
         if before is None or game is not None:
             return self.shown(game, words) if mine else {}
-        ended = Game(now, words, before.moment, over=True, told=_changed, ended=True)
+        told = before.told if before.ended else _changed
+        ended = Game(now, words, before.moment, over=True, told=told, ended=True)
         return self.shown(self.games.put(visitor, ended), words) | {self.answer: ""}
 
     def shown(self, game: Game | None, words: Words) -> Updates:
@@ -147,9 +150,11 @@ class Duel:
     ) -> Updates:
         """An expression was handed in: judged, and when it is right the game is over."""
         words, visitor = words_of(language), str(request.session_hash)
-        _, game = self.games.follow(visitor, posed(numbers, target), words, moment)
+        now = posed(numbers, target)
+        _, game = self.games.follow(visitor, now, words, moment)
         if game is None or game.ended or not isinstance(game.posed, Puzzle):
-            return {self.told: page.notice("", words["duel_not_started"])}
+            none = Game(now, words, moment_of(moment), over=True, told=_not_started, ended=True)
+            return self.shown(self.games.put(visitor, none), words)
         verdict = check(game.puzzle, str(expression)[: MAX_EXPRESSION_CHARS + 1])
         if verdict.solved and game.person is None:
             game.person = (expression, time.monotonic() - game.began)
@@ -207,6 +212,10 @@ def _keys(puzzle: Puzzle) -> str:
         for name, kind in zip(names, kinds, strict=True)
     )
     return f'<div class="keys">{"".join(keys)}</div>'
+
+
+def _not_started(words: Words) -> str:
+    return page.notice("", words["duel_not_started"])
 
 
 def _changed(words: Words) -> str:

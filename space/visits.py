@@ -116,7 +116,7 @@ class Visits(Generic[V]):
         visit.words = words
         if visit.posed != now:
             self.drop(visitor)
-        return not visit.running, self.get(visitor)
+        return not visit.busy, self.get(visitor)
 
     async def shown(self, visitor: str, visit: V, news: AsyncGenerator[None, None]) -> AsyncGenerator[V | None, None]:
         """The visit whenever ``news`` have changed it, then once more when its thoughts are over, and again if it has

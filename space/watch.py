@@ -85,10 +85,12 @@ class Watch:
     def translate(self, words: Words) -> Updates:
         return {self.ask: words["exact"], self.panel: gr.update(label=words["thinking"])}
 
-    def current(self, visitor: str) -> tuple[Visit | None, Updates]:
-        """A visitor's visit, and how it is shown once its thoughts are over."""
+    def current(self, visitor: str) -> tuple[tuple[Visit | None, bool], Updates]:
+        """A visitor's visit and whether its thoughts are written, and how it is shown once they are over."""
         visit = self.visits.get(visitor)
-        return visit, {} if visit is None or visit.busy else self.shown(visit, visit.words)
+        if visit is None or visit.busy:
+            return (visit, visit is not None), {}
+        return (visit, False), self.shown(visit, visit.words)
 
     def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
         """The boxes or the language have changed."""

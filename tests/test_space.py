@@ -405,7 +405,8 @@ NOTE_EVERY_WORD = """() => {
   window.said = new Set();
   const note = () => {
     for (const e of document.querySelectorAll('#page *, footer *')) {
-      if (e.closest('.said, blockquote, code, script, style, [aria-hidden=true]')) continue;
+      if (e.closest('.said, blockquote, code, .side h3, #difference th, script, style')) continue;
+      if (!e.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})) continue;
       for (const n of e.childNodes) if (n.nodeType === 3 && n.textContent.trim()) window.said.add(n.textContent.trim());
       if (e.closest('[data-testid], input, svg.dropdown-arrow')) continue;
       if (e.title) window.said.add(e.title);

@@ -20,7 +20,7 @@ SHIPPED = {name: Path(__file__).parent / "train" / name for name in ("tiny", "no
 CONFIG = "config.json"
 _AGAIN = "write or download it again"
 _LARGE_BYTES = 200 * 2**20
-_MODEL_FILES = ["*.json", "*.safetensors", *MODEL_FILES]
+_MODEL_FILES = ["*.json", "*.safetensors", *MODEL_FILES, "recipe.yaml"]
 _DECIDING = ("do_sample", "num_beams", "return_dict_in_generate", "use_cache")  # flags that decide whether others fit
 
 

@@ -17,7 +17,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from countdown_r1.space.story import aha_count, paid, quotes, replays, rewards, written
+from countdown_r1.space.story import aha_count, began_at_random, opening, paid, quotes, replays, rewards, written
+from countdown_r1.space.trained_on import as_record, of_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "space" / "story.json"
@@ -64,6 +65,9 @@ def told(answers: dict[str, list[dict[str, Any]]], summary: dict[str, Any], demo
         "n": rates[0][2]["n"],
         "best": best,
         "models": [model(label, count, rate) for label, count, rate in rates],
+        "trained_on": as_record(of_folder(SHIPPED)),
+        "cold_start": began_at_random(SHIPPED / "manifest.json"),
+        "opening": opening({label: greedy(answers[name]) for name, label in LABELS.items()}, of_folder(SHIPPED)),
         "paid": paid(SHIPPED / "manifest.json"),
         "rewards": rewards(RESULTS / "grpo.jsonl"),
         "cost": cost(),

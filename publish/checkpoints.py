@@ -17,6 +17,7 @@ from .. import manifest
 from ..errors import StageError
 from ..manifest import Manifest, link
 from ..places import without_paths, without_places
+from ..space.trained_on import as_record, of_folder
 from ..weights import MODEL_FILES, check_files, read_json, weight_files
 from .licences import Licence
 
@@ -200,7 +201,8 @@ def stage_measurements(run: Run, out: Path) -> None:
         if path.is_file():
             write_text(out / name, _public_text(path, run.folder))
     if run.summary:
-        write_json(out / "evaluation.json", without_places(run.summary, run.folder))
+        known = {"trained_on": as_record(of_folder(run.weights))}
+        write_json(out / "evaluation.json", without_places(run.summary | known, run.folder))
 
 
 def _public_text(path: Path, run: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..build_dataset.provenance import licence_of_dataset, licence_text
 from ..places import command_without_places
+from ..space.trained_on import spelled
 from . import tables
 from .checkpoints import Run
 from .licences import Licence
@@ -31,14 +32,16 @@ def headline(models: Sequence[dict[str, Any]], best: str, language: str = "en") 
     if best not in rates:
         return ""
     row, base = rates[best], rates.get("base")
+    sizes = [int(size) for size in row.get("by_numbers") or {}]
     solved, interval = tables.percent(row["solve_rate"]), row.get("solve_interval")
     if language == "zh":
-        text = f"{best} 解出了 {row['n']} 道未训练过的题目中的 {solved}"
+        kind = f"{spelled(sizes, language)}的" if sizes else ""
+        text = f"{best} 解出了 {row['n']} 道未训练过的{kind}题目中的 {solved}"
         text += f"(95% 区间 {' 到 '.join(map(tables.percent, interval))})" if interval else ""
         if best == "base":
             return f"{text};没有哪个检查点在验证集上更好,所以这里就是基础模型本身。"
         return text + (f";基础模型解出 {tables.percent(base['solve_rate'])}。" if base else "。")
-    text = f"{best} solves {solved} of {row['n']} held-out puzzles"
+    text = f"{best} solves {solved} of {row['n']} held-out puzzles" + (f" of {spelled(sizes)}" if sizes else "")
     text += f" (95% interval {' to '.join(map(tables.percent, interval))})" if interval else ""
     if best == "base":
         return f"{text}; no checkpoint did better on the validation split, so this is the base itself."

@@ -16,6 +16,7 @@ from ..places import without_places
 from ..scan import refuse, scan
 from ..space.package import Wishes, package_space
 from ..space.story import collect
+from ..space.trained_on import as_record, of_folder
 from .adopt import adopted_card, stage_adopted
 from .cards import checkpoint_card, model_card
 from .checkpoints import (
@@ -106,7 +107,8 @@ def _stage_branch(run: Run, checkpoint: Checkpoint, out: Path, links: Links) -> 
     rows = [row for row in run.summary.get("models", []) if row["label"] == checkpoint.label]
     if rows:
         about = {key: run.summary[key] for key in ("dataset", "n", "seed", "decoding") if key in run.summary}
-        write_json(out / "evaluation.json", without_places(about | {"models": rows}, run.folder))
+        about |= {"models": rows, "trained_on": as_record(of_folder(checkpoint.folder))}
+        write_json(out / "evaluation.json", without_places(about, run.folder))
     card = adopted_card(run, links, checkpoint) if run.adopted else checkpoint_card(run, checkpoint, links)
     write_text(out / "README.md", card)
 

@@ -22,6 +22,7 @@ from .puzzles import link, random_puzzle, read_puzzle
 from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
+from .trained_on import TrainedOn
 from .watch import SEED_BITS
 from .words import LANGUAGES
 
@@ -80,21 +81,30 @@ def check_answer(numbers: str, target: int, expression: str) -> dict:
     return _judgement(check(_puzzle(numbers, target), str(expression)[: MAX_EXPRESSION_CHARS + 1]))
 
 
-def new_puzzle(level: int | None = None) -> dict:
-    """Draw a solvable Countdown puzzle of three or four numbers that no model of this project was trained on.
+def new_puzzle_like(trained: TrainedOn) -> Callable[..., dict]:
+    """The ``/new_puzzle`` function of a page whose model was trained on such puzzles."""
 
-    Args:
-        level: 0 when + and - suffice, 1 when it needs *, 2 when it needs /, 3 when it needs fractions; any if left out.
+    def new_puzzle(level: int | None = None) -> dict:
+        """Draw a solvable Countdown puzzle like those that the model was trained on, and not one of them.
 
-    Returns:
-        `numbers`, `target`, `level` and `n_solutions`.
-    """
-    if level is not None and (type(level) is not int or not 0 <= level <= 3):
-        raise refusal("the level is a whole number from 0 to 3")
-    puzzle = random_puzzle(Random(), level)
-    found = facts(puzzle)
-    numbers = " ".join(map(str, puzzle.nums))
-    return {"numbers": numbers, "target": puzzle.target, "level": found.level, "n_solutions": found.n_solutions}
+        Args:
+            level: 0 when + and - suffice, 1 when it needs *, 2 when it needs /, 3 when it needs fractions; any if left
+                out.
+
+        Returns:
+            `numbers`, `target`, `level` and `n_solutions`.
+        """
+        if level is not None and (type(level) is not int or not 0 <= level <= 3):
+            raise refusal("the level is a whole number from 0 to 3")
+        try:
+            puzzle = random_puzzle(Random(), trained, level)
+        except InputError as error:
+            raise refusal(str(error)) from error
+        found = facts(puzzle)
+        numbers = " ".join(map(str, puzzle.nums))
+        return {"numbers": numbers, "target": puzzle.target, "level": found.level, "n_solutions": found.n_solutions}
+
+    return new_puzzle
 
 
 def refusal(message: str) -> gr.Error:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -21,11 +24,22 @@ from .puzzles import read_puzzle
 from .shelf import Shelf, Volume
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
-from .watch import SEED_BITS, busy_text
+from .visits import Posed, Visit, Visits, moment_of, posed
+from .watch import SEED_BITS, busy_notice, failed_notice, without_model
 from .words import Words, words_of
 
 _log = logging.getLogger(__name__)
 SIDES = ("left", "right")
+
+
+@dataclass(eq=False)
+class Compared(Visit):
+    """Two thoughts, by the ``labels`` of their models, from one ``seed``."""
+
+    labels: tuple[str, str] = ("", "")
+    seed: int = 0
+    place: Place | None = None
+    pieces: Sequence[Piece] = ()
 
 
 class Compare:
@@ -33,6 +47,7 @@ class Compare:
 
     def __init__(self, words: Words, entry: Entry, shelf: Shelf, line: Line) -> None:
         self.entry, self.shelf, self.line = entry, shelf, line
+        self.visits: Visits[Compared] = Visits()
         labels, steps = shelf.labels, shelf.steps
         first, second = (steps[0].label, steps[-1].label) if len(steps) > 1 else (labels[-1], labels[0])
         self.about = gr.HTML(self._about(words), elem_id="compare-about")
@@ -80,8 +95,28 @@ class Compare:
         """The slider was moved: the model of the nearest training step."""
         return min(self.shelf.steps, key=lambda volume: abs((volume.step or 0) - step)).label
 
-    async def think(
+    def current(self, visitor: str) -> tuple[tuple[Visit | None, bool], Updates]:
+        """A visitor's visit and whether its thoughts are written, and how it is shown once they are over."""
+        visit = self.visits.get(visitor)
+        if visit is None or visit.busy:
+            return (visit, visit is not None), {}
+        return (visit, False), self.shown(visit, visit.words)
+
+    def follow(self, now: Posed, words: Words, visitor: str, moment: float) -> Updates:
+        """The boxes or the language have changed."""
+        mine, visit = self.visits.follow(visitor, now, words, moment)
+        return self.shown(visit, words) if mine else {}
+
+    def shown(self, visit: Compared | None, words: Words) -> Updates:
+        """Both thoughts, and at the end what differs."""
+        sides = _sides(visit, words) if visit else ("", "")
+        done = visit is not None and visit.over and not visit.trouble
+        table = difference(visit.puzzle, visit.labels, visit.pieces, words) if visit and done else ""
+        return dict(zip(self.outcome, (*sides, table), strict=True))
+
+    async def think(  # noqa: PLR0913, PLR0917 - the components that say what is asked, one each
         self,
+        moment: float,
         numbers: str,
         target: str,
         language: str,
@@ -91,44 +126,55 @@ class Compare:
         request: gr.Request,
     ) -> News:
         """Both models write at once; at the end a table says what differs."""
-        words = words_of(language)
+        words, visitor = words_of(language), str(request.session_hash)
+        started = int(seed or 0) % 2**SEED_BITS
+        visit = Compared(
+            posed(numbers, target), words, moment_of(moment), running=True, labels=(left, right), seed=started
+        )
+        self.visits.put(visitor, visit)
+        yield self.shown(visit, words)
+        news = self._written(visit, numbers, target, language, visitor)
+        async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
+            async for now in visits:
+                yield self.shown(now, (now or visit).words)
+
+    async def _written(
+        self, visit: Compared, numbers: str, target: str, language: str, visitor: str
+    ) -> AsyncGenerator[None, None]:
+        """Fills the visit; comes back whenever there is something new in it."""
         try:
             puzzle = read_puzzle(numbers, target)
             if self.shelf.main.trouble:
-                raise InputError(self.shelf.main.trouble)
+                visit.trouble = partial(without_model, self.shelf.main.trouble)
+                return
+            asked = [(label, puzzle, language, visit.seed) for label in visit.labels]
+            thoughts = visit.begin([await asyncio.to_thread(self._thinking, *one) for one in asked])
+            async with aclosing(in_turn(self.line, visitor, thoughts, every_seconds=0.1)) as news:
+                async for new in news:
+                    visit.place, visit.pieces = (new, []) if isinstance(new, Place) else (None, new)
+                    yield
         except InputError as error:
-            yield {self.sides[0]: complaint(error, words), self.sides[1]: "", self.difference: ""}
-            return
-        started = int(seed or 0) % 2**SEED_BITS
-        visitor = str(request.session_hash)
-        try:
-            async with aclosing(self._written(puzzle, language, (left, right), started, visitor)) as updates:
-                async for update in updates:
-                    yield update
+            visit.trouble = partial(complaint, error)
         except Busy as busy:
-            yield {self.sides[0]: page.notice(words["busy"], busy_text(busy, words)), self.sides[1]: ""}
-        except CountdownError as error:
-            _log.exception("comparing failed on %s", puzzle)
-            yield {self.sides[0]: page.notice(words["failed"], str(error))}
-
-    async def _written(self, puzzle: Puzzle, language: str, labels: tuple[str, str], seed: int, visitor: str) -> News:
-        words = words_of(language)
-        yield {self.sides[0]: page.waiting(None, words), self.sides[1]: page.waiting(None, words), self.difference: ""}
-        thoughts = [await asyncio.to_thread(self._thinking, label, puzzle, language, seed) for label in labels]
-        last: list[Piece] = []
-        async with aclosing(in_turn(self.line, visitor, thoughts, every_seconds=0.1)) as news:
-            async for new in news:
-                if isinstance(new, Place):
-                    yield {self.sides[0]: page.waiting(new, words)}
-                    continue
-                last = new
-                shown = zip(self.sides, labels, new, strict=True)
-                yield {side: _side(label, puzzle, piece, words) for side, label, piece in shown}
-        yield {self.difference: difference(puzzle, labels, last, words)}
+            visit.trouble = partial(busy_notice, busy)
+        except CountdownError:
+            _log.exception("comparing failed on %s", visit.posed)
+            visit.trouble = failed_notice
 
     def _thinking(self, label: str, puzzle: Puzzle, language: str, seed: int) -> Thinking:
         writer = self.shelf.writer(label)
         return Thinking(lambda stop: stream(writer, puzzle, language, seed=seed, stop=stop))
+
+
+def _sides(visit: Compared, words: Words) -> tuple[str, str]:
+    if visit.trouble:
+        return visit.trouble(words), ""
+    if not visit.pieces:
+        return page.waiting(visit.place, words), page.waiting(None, words)
+    left, right = (
+        _side(label, visit.puzzle, piece, words) for label, piece in zip(visit.labels, visit.pieces, strict=True)
+    )
+    return left, right
 
 
 def _side(label: str, puzzle: Puzzle, piece: Piece, words: Words) -> str:
@@ -137,7 +183,7 @@ def _side(label: str, puzzle: Puzzle, piece: Piece, words: Words) -> str:
     return head + paint(piece.completion, puzzle, words) + page.result(puzzle, piece, words)
 
 
-def difference(puzzle: Puzzle, labels: tuple[str, str], pieces: list[Piece], words: Words) -> str:
+def difference(puzzle: Puzzle, labels: tuple[str, str], pieces: Sequence[Piece], words: Words) -> str:
     """What two finished thoughts show, counted by the rules of ``countdown-r1 aha``."""
     if len(pieces) != len(labels) or any(piece.verdict is None for piece in pieces):
         return ""

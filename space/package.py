@@ -22,8 +22,11 @@ from string import Template
 import yaml
 
 from ..errors import StageError
+from ..game.solver import easiest_solution
 from ..hub import DEFAULT_ENDPOINT
-from .story import Story
+from .puzzles import link
+from .story import Story, opening_puzzle, own
+from .trained_on import TrainedOn, of_record
 
 DISTRIBUTION = "countdown-r1"
 ZERO_GPU = {"spaces==0.51.3", "torch==2.8.0"}  # the versions that ZeroGPU is documented to support
@@ -115,6 +118,8 @@ def package_space(
     _write(out / "requirements.txt", "\n".join(requirements(zero_gpu)) + "\n")
     python = _python(zero_gpu)
     _write(out / "Dockerfile", Template(_DOCKERFILE).substitute(python=python, torch="" if zero_gpu else _CPU_WHEELS))
+    trained = of_record((own(wishes.story) or {}).get("trained_on"))
+    puzzle = opening_puzzle(wishes.story, trained)
     body = Template(resources.files("countdown_r1.space").joinpath("card.md").read_text(encoding="utf-8")).substitute(
         model=_link(model_repo, "", endpoint),
         revision=revision,
@@ -123,9 +128,23 @@ def package_space(
         space=space_repo,
         measured=wishes.measured[0] or "No rate of this model was handed over with this Space.",
         measured_zh=wishes.measured[1] or "制作这个 Space 时没有得到该模型的解题率。",
+        learned=_learned(trained, "en"),
+        learned_zh=_learned(trained, "zh"),
+        numbers=" ".join(map(str, puzzle.nums)),
+        target=puzzle.target,
+        answer=easiest_solution(puzzle),
+        link=link(puzzle),
     )
     _write(out / "README.md", f"---\n{_front_matter(model_repo, dataset_repo, zero_gpu)}---\n\n{body}")
     return out
+
+
+def _learned(trained: TrainedOn, language: str) -> str:
+    """What the model was trained on, in a sentence; what models of this project usually are where nobody knows."""
+    known, kind = trained.recorded, trained.described(language)
+    if language == "zh":
+        return f"{'本模型是用' if known else '本项目的模型通常是用'}{kind}训练的。"
+    return f"{'The model was' if known else 'Models of this project usually are'} trained on {kind}."
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,8 @@ from .line import Place
 from .puzzles import link
 from .story import Failure
 from .stream import Piece
-from .words import Words, reason
+from .trained_on import TrainedOn, spelled
+from .words import Words, reason, unspaced
 
 _MAX_ANSWER_CHARS = 160
 EXAMPLES = (
@@ -24,12 +25,14 @@ EXAMPLES = (
     ("television", Puzzle((25, 50, 75, 100, 3, 6), 952)),
     ("impossible", Puzzle((1, 2, 3), 97)),
 )
-"""Puzzles to begin with, from what the model is good at to what nobody can do; the key names their caption."""
+"""Puzzles to begin with, from what a model is good at to what nobody can do; the key names their caption."""
+CHALLENGES = ("fraction", "television", "impossible")  # shown whatever the model was trained on
 
 
-def header(words: Words) -> str:
-    """The title and one paragraph that says what this is."""
-    return f'<h1 data-lang="{words["code"]}">{escape(words["title"])}</h1><p>{escape(words["about"])}</p>'
+def header(words: Words, rate: str = "") -> str:
+    """The title, one paragraph that says what this is, and what the model was measured to solve."""
+    measured = f'<p class="rate">{escape(rate)}</p>' if rate else ""
+    return f'<h1 data-lang="{words["code"]}">{escape(words["title"])}</h1><p>{escape(words["about"])}</p>{measured}'
 
 
 def board(puzzle: Puzzle | None, words: Words) -> str:
@@ -43,9 +46,16 @@ def board(puzzle: Puzzle | None, words: Words) -> str:
     )
 
 
-def examples(words: Words, failures: Sequence[Failure] = ()) -> str:
-    """Links to puzzles; ``failures`` are ones that a model got wrong when it was measured."""
-    shown = [(words[f"example.{key}"], puzzle) for key, puzzle in EXAMPLES]
+def examples(words: Words, trained: TrainedOn, usual: Sequence[Puzzle] = (), failures: Sequence[Failure] = ()) -> str:
+    """Links to puzzles: ``usual`` ones and those of the well-known that are like what the model was trained on, then
+    harder ones; ``failures`` are ones that a model got wrong when it was measured."""
+    language = words["code"][:2]
+    shown = [(spelled((len(puzzle.nums),), language), puzzle) for puzzle in usual]
+    shown += [
+        (words[f"example.{key}"], puzzle)
+        for key, puzzle in EXAMPLES
+        if key in CHALLENGES or (trained.covers(puzzle) and puzzle not in usual)
+    ]
     shown += [(words["example.failed"].format(model=one.model), one.puzzle) for one in failures]
     chips = "".join(_chip(caption, puzzle) for caption, puzzle in shown)
     return f'<nav class="examples" aria-label="{escape(words["examples"])}">{chips}</nav>'
@@ -126,7 +136,7 @@ def possible(puzzle: Puzzle, found: Facts, words: Words) -> str:
     shown = f"{pretty(found.easiest)} = {puzzle.target}"
     return (
         f'<div class="facts"><p><small>{escape(words["easiest"])}</small> <b>{escape(shown)}</b></p>'
-        f"<p>{escape(count)} {escape(made)}</p></div>"
+        f"<p>{escape(unspaced(f'{count} {made}'))}</p></div>"
     )
 
 
@@ -138,8 +148,9 @@ def footer(source: Source, commit: str | None, words: Words) -> str:
         shown = source.revision[:12] if len(source.revision) == 40 else source.revision
         parts.append(f"{escape(words['revision'])} <code>{escape(shown)}</code>")
     if commit and commit != source.revision:
-        parts.append(f"commit <code>{escape(commit[:12])}</code>")
-    return f"<p>{' · '.join(parts)} · countdown-r1</p>"
+        parts.append(f"{escape(words['commit'])} <code>{escape(commit[:12])}</code>")
+    api = f'<a href="?view=api">{escape(words["api"])}</a>'
+    return f"<p>{' · '.join(parts)} · countdown-r1 · {api}</p>"
 
 
 def pretty(expression: str) -> str:

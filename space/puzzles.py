@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from random import Random
 
+from ..build_dataset.generate import GENERATED_NUMBERS, Wish, generate
 from ..errors import InputError
 from ..game.puzzle import MAX_NUMBERS, Puzzle
-from ..game.solver import easiest
-from ..game.split import split_of
+from .trained_on import TrainedOn, spelled
 
 _MAX_CHARS = 200
 _NUMBER = re.compile(r"-?\d{1,15}")
@@ -49,22 +49,23 @@ def _whole(text: str, what: str) -> int:
     return int(text)
 
 
-def random_puzzle(rng: Random, level: int | None = None) -> Puzzle:
-    """A solvable puzzle of 3 or 4 numbers from 1 to 99 with a target from 10 to 100, from the ``test`` split.
+def random_puzzle(rng: Random, trained: TrainedOn, level: int | None = None) -> Puzzle:
+    """A solvable puzzle like those that the model was trained on, from the ``test`` split.
 
     No model of this project has trained on its numbers. ``level`` is the difficulty to draw (see ``solver.level``).
-    One draw in 250 will do, which takes milliseconds; one in 20,000, a tenth of a second, when it needs a fraction.
+    It takes a tenth of a second. Raises ``InputError`` when such puzzles have no such difficulty.
     """
-    sizes = (4,) if level == 3 else (3, 4)
-    while True:
-        puzzle = Puzzle(tuple(rng.randint(1, 99) for _ in range(rng.choice(sizes))), rng.randint(10, 100))
-        if split_of(puzzle.nums) == "test" and _wanted(puzzle, level):
-            return puzzle
-
-
-def _wanted(puzzle: Puzzle, level: int | None) -> bool:
-    found = easiest(puzzle)
-    return found is not None and level in (None, found[0])
+    sizes = [size for size in trained.numbers if size in GENERATED_NUMBERS]
+    levels = None if level is None else {level: 1.0}
+    for size in rng.sample(sizes, len(sizes)):
+        wish = Wish((size,), trained.number_range, trained.target_range, levels, splits=("test",))
+        try:
+            drawn = generate(1, wish, seed=rng.getrandbits(31)).to_pylist()[0]
+        except InputError:
+            continue
+        return Puzzle(tuple(drawn["nums"]), drawn["target"])
+    kind = "" if level is None else f" of difficulty {level}"
+    raise InputError(f"there is no held-out puzzle{kind} with {spelled(trained.numbers)}; ask for another difficulty")
 
 
 def link(puzzle: Puzzle, seed: int | None = None) -> str:

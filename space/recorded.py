@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ..game.answer import judge
 from ..game.puzzle import Puzzle
@@ -30,13 +31,51 @@ def whole(puzzle: Puzzle, completion: str, words: Words) -> Scene:
     return Scene(thought, page.result(puzzle, piece, words))
 
 
-async def played(puzzle: Puzzle, completion: str, words: Words) -> AsyncGenerator[Scene, None]:
-    """The growing thought, in at most ``_FRAMES`` frames, then the whole of it."""
-    stride = max(len(completion) // _FRAMES, _LEAST_CHARS)
-    for end in range(stride, len(completion), stride):
-        yield Scene(posed(puzzle) + growing_thought(completion[:end], puzzle, words), "")
-        await asyncio.sleep(_FRAME_SECONDS)
-    yield whole(puzzle, completion, words)
+def growing(puzzle: Puzzle, completion: str, words: Words) -> Scene:
+    return Scene(posed(puzzle) + growing_thought(completion, puzzle, words), "")
+
+
+@dataclass(eq=False)
+class _Playing:
+    choice: tuple[Any, ...]
+    words: Words
+
+
+class Player:
+    """Shows what a visitor chose of some recorded completions, whole or growing. While one is played its generator
+    alone shows anything, and ends with the whole of what is chosen by then."""
+
+    def __init__(self, find: Callable[..., tuple[Puzzle, str]]) -> None:
+        """``find`` has a choice as its arguments and returns a puzzle and a completion."""
+        self.find = find
+        self._playing: dict[str, _Playing] = {}
+
+    def show(self, choice: tuple[Any, ...], words: Words, visitor: str) -> Scene | None:
+        """The whole of it; None while something is played, which then follows the choice."""
+        playing = self._playing.get(visitor)
+        if playing is None:
+            return whole(*self.find(*choice), words)
+        playing.choice, playing.words = choice, words
+        return None
+
+    async def play(self, choice: tuple[Any, ...], words: Words, visitor: str) -> AsyncGenerator[Scene, None]:
+        """The growing thought, in at most ``_FRAMES`` frames, then the whole of it."""
+        playing = self._playing[visitor] = _Playing(choice, words)
+        puzzle, completion = self.find(*choice)
+        stride = max(len(completion) // _FRAMES, _LEAST_CHARS)
+        try:
+            for end in range(stride, len(completion), stride):
+                if playing.choice != choice:
+                    break
+                yield growing(puzzle, completion[:end], playing.words)
+                await asyncio.sleep(_FRAME_SECONDS)
+            shown = None
+            while shown != (playing.choice, playing.words):
+                shown = playing.choice, playing.words
+                yield whole(*self.find(*playing.choice), playing.words)
+        finally:
+            if self._playing.get(visitor) is playing:
+                del self._playing[visitor]
 
 
 def posed(puzzle: Puzzle) -> str:

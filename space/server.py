@@ -93,6 +93,7 @@ def _page(model_name: str, others: Sequence[str], told: Path | None, language: s
         from .app import build_app
     from .shelf import Shelf
     from .story import story_of
+    from .trained_on import trained_on
 
     story = story_of(model_name, told)
     shelf = Shelf(model_name, others, may_be_missing=may_be_missing)
@@ -100,7 +101,7 @@ def _page(model_name: str, others: Sequence[str], told: Path | None, language: s
         logging.getLogger(__name__).error("no model: %s", shelf.main.trouble)
     else:
         _warm_up(shelf)
-    return build_app(shelf, story, default_language=language)
+    return build_app(shelf, story, trained_on(model_name, story), default_language=language)
 
 
 def _launch(app: gr.Blocks, host: str, port: int) -> str:
@@ -121,7 +122,7 @@ def _launch(app: gr.Blocks, host: str, port: int) -> str:
             ssr_mode=False,
             max_threads=MAX_JOBS,
             mcp_server=True,
-            footer_links=["api"],
+            footer_links=[],
             theme=_theme(),
             css=style,
             head=f"<script>{script}</script>",

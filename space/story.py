@@ -10,13 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from .. import manifest
 from ..errors import InputError
 from ..game.puzzle import Puzzle
+from ..models import SHIPPED
 from ..train.aha import Aha, find_ahas
 from ..train.samples import read_records
+from .puzzles import random_puzzle
+from .trained_on import TrainedOn, as_record, of_folder, spelled
+from .words import Words
 
 Story = dict[str, Any]
 Record = Mapping[str, Any]
@@ -43,11 +48,15 @@ def collect(run: Path) -> Story | None:
     models = [_model(model) for model in summary["models"]]
     records = {model["label"]: _records(summary_file.parent / model["label"] / "records.jsonl") for model in models}
     moments = _moments([model["label"] for model in models], summary["best"])
+    trained = of_folder(run / "model")
     return {
         "run": run.name,
         "n": summary["n"],
         "best": summary["best"],
         "models": models,
+        "trained_on": as_record(trained),
+        "cold_start": began_at_random(run / "model" / manifest.FILE_NAME),
+        "opening": opening({label: records[label] for label in moments}, trained),
         "paid": paid(run / "model" / manifest.FILE_NAME),
         "rewards": rewards(run / "model" / "metrics.jsonl"),
         "cost": _json(run / "model" / "cost.json"),
@@ -78,12 +87,24 @@ def story_of(model_name: str, told: Path | None = None) -> Story | None:
     if told is not None:
         return of_run(told)
     found = collect(Path(model_name).parent) if Path(model_name).is_dir() else None
-    return found or shipped_story()
+    return found or _borrowed(model_name)
+
+
+def _borrowed(model_name: str) -> Story | None:
+    """The shipped model's story, which of any other model says nothing: marked so."""
+    shipped = shipped_story()
+    own = model_name in SHIPPED and shipped is not None and shipped["run"] == model_name
+    return shipped if own or shipped is None else shipped | {"borrowed": True}
 
 
 def shipped_story() -> Story | None:
     file = resources.files("countdown_r1.space").joinpath("story.json")
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def own(story: Story | None) -> Story | None:
+    """The story, if it is of the model that answers on the page."""
+    return None if story is None or story.get("borrowed") else story
 
 
 def failures(story: Story | None, limit: int = 2) -> list[Failure]:
@@ -94,8 +115,54 @@ def failures(story: Story | None, limit: int = 2) -> list[Failure]:
     return [Failure(story["run"], Puzzle(tuple(one["nums"]), one["target"])) for one in wrong[:limit]]
 
 
+def opening(records: Mapping[str, Sequence[Record]], trained: TrainedOn) -> dict[str, Any] | None:
+    """The puzzle to begin with: the first that every model of the run solved and the last one with a thought of medium
+    length (the middle third of them); without one, that the last one solved. None when it solved none.
+
+    ``records`` by label, from the first model to the last.
+    """
+    *earlier, last = records.values()
+    scores = [_scores(one) for one in earlier]
+    solved = [one for one in last if one["score"] and trained.covers(Puzzle(tuple(one["nums"]), one["target"]))]
+    easy = [one for one in solved if all(score.get(one["test_id"], True) for score in scores)] or solved
+    if not easy:
+        return None
+    lengths = sorted(one.get("n_tokens", 0) for one in easy)
+    low, high = lengths[len(lengths) // 3], lengths[2 * len(lengths) // 3]
+    first = next(one for one in easy if low <= one.get("n_tokens", 0) <= high)
+    return {"nums": list(first["nums"]), "target": first["target"]}
+
+
+def opening_puzzle(story: Story | None, trained: TrainedOn) -> Puzzle:
+    """What the page opens with: the story's puzzle, where it is of this page's model, else one that was drawn."""
+    found = (own(story) or {}).get("opening")
+    if found:
+        return Puzzle(tuple(found["nums"]), found["target"])
+    try:
+        return random_puzzle(Random(0), trained)
+    except InputError:  # what it was trained on leaves nothing held out
+        return random_puzzle(Random(0), TrainedOn())
+
+
+def rate(story: Story | None, words: Words) -> str:
+    """What the story's best model solves of which puzzles, in a sentence; '' where that is not of this page's model or
+    was not measured."""
+    story = own(story)
+    rows = [model for model in story["models"] if model["label"] == story["best"]] if story else []
+    known = [(row, row.get("sizes") or [row["numbers"]]) for row in rows if row.get("sizes") or row.get("numbers")]
+    if story is None or not known:
+        return ""
+    language = words["code"][:2]
+    parts = [
+        words["rate.part"].format(rate=f"{row['solve_rate']:.1%}", sizes=spelled(sizes, language))
+        for row, sizes in known
+    ]
+    return words["rate"].format(model=story["run"], rates=words["rate.and"].join(parts))
+
+
 def _model(model: Record) -> dict[str, Any]:
-    return {key: model.get(key) for key in _KEPT}
+    sizes = [int(size) for size in model.get("by_numbers") or {}]
+    return {key: model.get(key) for key in _KEPT} | ({"sizes": sorted(sizes)} if sizes else {})
 
 
 def aha_count(label: str, ahas: Record) -> dict[str, Any]:
@@ -117,6 +184,13 @@ def paid(path: Path) -> list[str]:
     """Names of the reward functions that a training's manifest records."""
     settings = (_json(path) or {}).get("settings") or {}
     return [str(name).rpartition(":")[2] for name in (settings.get("rewards") or {}).get("functions") or []]
+
+
+def began_at_random(path: Path) -> bool:
+    """Whether a training's manifest says that its model first imitated written-out searches, here or as shipped."""
+    written = _json(path) or {}
+    base = (written.get("results") or {}).get("base")
+    return base == "cold_start" or base in SHIPPED or bool((written.get("results") or {}).get("base_manifest"))
 
 
 def rewards(path: Path) -> list[tuple[int, float]]:

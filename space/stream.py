@@ -12,6 +12,7 @@ from ..build_dataset.prompt import load_template, prompt_text
 from ..errors import StageError
 from ..game.answer import judge, parse
 from ..game.puzzle import Puzzle, Verdict
+from .trained_on import of_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,30 +48,36 @@ class Piece:
 
 @dataclass(frozen=True)
 class Writer:
-    """What writes: a decoder, its tokenizer, ``tokens``, which is ``decoder.tokens`` or runs it elsewhere, and the
-    tokens that end a completion."""
+    """What writes: a decoder, its tokenizer, ``tokens``, which is ``decoder.tokens`` or runs it elsewhere, the tokens
+    that end a completion, and after how many one ends at the latest."""
 
     decoder: decoding.Decoder | plain.Decoder
     tokenizer: PreTrainedTokenizerBase | plain.Tokenizer
     tokens: Callable[..., Iterator[int]]
     ends: frozenset[int]
+    max_new_tokens: int = MAX_NEW_TOKENS
 
 
 def load_writer(name: str) -> Writer:
-    """The model of that name, ready to write. Raises ``StageError``, ``InputError`` or ``HubError``."""
+    """The model of that name, ready to write as much as it did when it was measured, as far as that is recorded.
+
+    Raises ``StageError``, ``InputError`` or ``HubError``.
+    """
     import torch
 
     from .. import models
     from . import plain
 
-    found = None if torch.cuda.is_available() else plain.load(models.local_folder(models.resolve(name)))
+    folder = models.local_folder(models.resolve(name))
+    limit = min(of_folder(folder).max_new_tokens or MAX_NEW_TOKENS, MAX_NEW_TOKENS)
+    found = None if torch.cuda.is_available() else plain.load(folder)
     if found:
-        return Writer(found.decoder, found.tokenizer, found.decoder.tokens, found.ends)
+        return Writer(found.decoder, found.tokenizer, found.decoder.tokens, found.ends, limit)
     from .decoding import Decoder, stop_ids
 
     model, tokenizer = models.load(name)
     decoder = Decoder(model)
-    return Writer(decoder, tokenizer, decoder.tokens, stop_ids(model, tokenizer))
+    return Writer(decoder, tokenizer, decoder.tokens, stop_ids(model, tokenizer), limit)
 
 
 def stream(
@@ -78,7 +85,7 @@ def stream(
     puzzle: Puzzle,
     language: str,
     *,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    max_new_tokens: int | None = None,
     temperature: float = TEMPERATURE,
     seed: int = 0,
     stop: Event | None = None,
@@ -86,12 +93,12 @@ def stream(
     """Pieces of the model's completion for ``puzzle``, each holding all the text so far; the last has a verdict.
 
     ``language`` names the prompt's template. Setting ``stop`` ends the thought after the current token, with a
-    verdict; closing the iterator ends it without one. Raises ``StageError`` when the model fails, or when the puzzle
-    leaves no room in its context.
+    verdict; closing the iterator ends it without one. It ends by itself after ``max_new_tokens``, by default the
+    writer's. Raises ``StageError`` when the model fails, or when the puzzle leaves no room in its context.
     """
     prompt = prompt_text(writer.tokenizer, load_template(language), puzzle)
     prompt_ids = writer.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    limit = min(max_new_tokens, _room(writer.decoder.context, len(prompt_ids)))
+    limit = min(max_new_tokens or writer.max_new_tokens, _room(writer.decoder.context, len(prompt_ids)))
     began, text = time.perf_counter(), _Text(writer.tokenizer)
     ids: list[int] = []
     try:

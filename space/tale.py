@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..train.samples import step_of
 from . import page
 from .charts import Point, line_chart
 from .entry import News, Updates
-from .recorded import MAX_PIXELS, Scene, played, whole
+from .recorded import MAX_PIXELS, Player, Scene, whole
 from .story import Story
 from .tape import Tape
 from .words import Words, translated, words_of
@@ -25,7 +25,8 @@ class Tale:
     def __init__(self, words: Words, story: Story | None) -> None:
         self.story = story
         self.told = gr.HTML(told(story, words), elem_id="story")
-        recorded = bool(story and story["replay"])
+        self.recorded = recorded = bool(story and story["replay"])
+        self.player = Player(self._recorded)
         with gr.Column(elem_id="replay", visible=recorded):
             self.about = gr.HTML(_about(words), elem_id="replay-about")
             with gr.Row(elem_id="replay-controls"):
@@ -62,13 +63,19 @@ class Tale:
             self.play_button: words["replay_play"],
         }
 
-    def show(self, puzzle: int, moment: int, language: str) -> Updates:
-        """A puzzle or a moment was chosen: the whole thought at once."""
-        return dict(zip(self.scene, whole(*self._recorded(puzzle, moment), words_of(language)), strict=True))
+    def follow(self, puzzle: int, moment: int, words: Words, visitor: str) -> Updates:
+        """A puzzle, a moment or another language was chosen: the whole thought at once."""
+        scene = self.player.show((puzzle, moment), words, visitor) if self.recorded else None
+        return dict(zip(self.scene, scene, strict=True)) if scene else {}
 
-    async def play(self, puzzle: int, moment: int, language: str) -> News:
+    async def choose(self, puzzle: int, moment: int, language: str, request: gr.Request) -> Any:
+        """Another one was chosen."""
+        shown = self.follow(puzzle, moment, words_of(language), str(request.session_hash))
+        return shown or gr.skip()
+
+    async def play(self, puzzle: int, moment: int, language: str, request: gr.Request) -> News:
         """The thought as if it were being written."""
-        async for scene in played(*self._recorded(puzzle, moment), words_of(language)):
+        async for scene in self.player.play((puzzle, moment), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
 
     def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, str]:
@@ -89,18 +96,29 @@ def told(story: Story | None, words: Words) -> str:
     length = [Point(model["step"], *[model["mean_tokens"]] * 3) for model in known]
     reward = [Point(step, *[value] * 3) for step, value in story["rewards"]]
     step = words["story_step"]
-    about = words["story_about"].format(paid=_paid(story, words))
+    key = "story_about" if story.get("cold_start", True) else "story_about_base"
+    about = words[key].format(paid=_paid(story, words))
+    other = words["story_borrowed"].format(run=story["run"]) if story.get("borrowed") else ""
     size = f" ({words['story_numbers'].format(n=hardest)})" if hardest else ""
     charts = (
-        line_chart(words["story_solved"] + size, solved, step, percent=True),
-        line_chart(words["story_length"] + size, length, step),
-        line_chart(words["story_reward"], reward, step),
+        line_chart(_caption("story_solved", size, solved, words, "{:.1%}"), solved, step, percent=True),
+        line_chart(_caption("story_length", size, length, words, "{:.0f}"), length, step),
+        line_chart(_caption("story_reward", "", reward, words, "{:.2f}"), reward, step),
     )
     return (
-        f"<h2>{escape(words['story_title'].format(run=story['run']))}</h2>"
+        f"<h2>{escape(words['story_title'].format(run=story['run']))}</h2>{page.notice('', other) if other else ''}"
         f'<p class="lead">{escape(about)}</p><div class="charts">{"".join(charts)}</div>'
         f"{_table(story, words)}{_cost(story, words)}{_ahas(story, words)}"
     )
+
+
+def _caption(key: str, size: str, points: Sequence[Point], words: Words, form: str) -> str:
+    """What a curve is of, and from where to where it goes."""
+    title = words[key] + size
+    if len(points) < 2:
+        return title
+    first, last = form.format(points[0].value), form.format(points[-1].value)
+    return words["story_changed"].format(title=title, first=first, last=last, step=f"{points[-1].step:g}")
 
 
 def _paid(story: Story, words: Words) -> str:
@@ -134,7 +152,8 @@ def _cost(story: Story, words: Words) -> str:
     if not cost:
         return ""
     key = "story_cost" if cost.get("total") else "story_time"  # a price of nothing says nothing
-    return f'<p class="cost">{escape(words[key].format(**cost))}</p>'
+    where = translated(words, "hardware", str(cost.get("hardware") or ""))
+    return f'<p class="cost">{escape(words[key].format(**{**cost, "hardware": where}))}</p>'
 
 
 def _ahas(story: Story, words: Words) -> str:

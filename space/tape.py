@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from ..game.puzzle import Puzzle
+from . import page
 from .entry import News, Updates
-from .recorded import MAX_PIXELS, played, whole
+from .recorded import MAX_PIXELS, Player, whole
 from .story import Story
 from .words import Words, words_of
 
@@ -21,6 +22,8 @@ class Tape:
     def __init__(self, words: Words, story: Story | None) -> None:
         recorded = (story or {}).get("written") or {}
         self.run: str = recorded.get("run", "")
+        self.of: str = (story or {}).get("run", "")
+        self.player = Player(self._recorded)
         self.steps: Sequence[Mapping[str, Any]] = recorded.get("steps", [])
         with gr.Column(elem_id="tape", visible=bool(self.steps)):
             self.about = gr.HTML(self._about(words), elem_id="tape-about")
@@ -55,12 +58,18 @@ class Tape:
             self.play_button: words["replay_play"],
         }
 
-    def show(self, step: float, place: int, language: str) -> Updates:
-        """A step or a completion of it was chosen."""
-        return dict(zip(self.scene, whole(*self._recorded(step, place), words_of(language)), strict=True))
+    def follow(self, step: float, place: int, words: Words, visitor: str) -> Updates:
+        """A step, a completion of it or another language was chosen."""
+        scene = self.player.show((step, place), words, visitor) if self.steps else None
+        return dict(zip(self.scene, scene, strict=True)) if scene else {}
 
-    async def play(self, step: float, place: int, language: str) -> News:
-        async for scene in played(*self._recorded(step, place), words_of(language)):
+    async def choose(self, step: float, place: int, language: str, request: gr.Request) -> Any:
+        """Another one was chosen."""
+        shown = self.follow(step, place, words_of(language), str(request.session_hash))
+        return shown or gr.skip()
+
+    async def play(self, step: float, place: int, language: str, request: gr.Request) -> News:
+        async for scene in self.player.play((step, place), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
 
     def _recorded(self, step: object, place: object) -> tuple[Puzzle, str]:
@@ -71,5 +80,9 @@ class Tape:
         return Puzzle(tuple(one["nums"]), one["target"]), one["completion"]
 
     def _about(self, words: Words) -> str:
-        text = words["tape_about"].format(run=self.run)
-        return f"<h2>{escape(words['tape'])}</h2><p>{escape(text)}</p>"
+        """What is shown, and whose it is: the run that the curves are of, or another one."""
+        text, title = words["tape_about"].format(run=self.run), words["tape"]
+        if self.run == self.of:
+            return f"<h2>{escape(title)}</h2><p>{escape(text)}</p>"
+        title, other = words["tape_other"].format(run=self.run), words["tape_other_about"].format(model=self.of)
+        return f"<h2>{escape(title)}</h2>{page.notice('', other)}<p>{escape(text)}</p>"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from ..game.puzzle import Puzzle, Verdict
 from ..game.solver import easiest_solution
-from .stream import MAX_NEW_TOKENS, TEMPERATURE, Piece, load_writer, stream
+from .stream import TEMPERATURE, Piece, load_writer, stream
+from .trained_on import trained_on
 
 Echo = Callable[[str], object]
 
@@ -23,7 +24,7 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     show_solution: bool = False,
     seed: int = 0,
     temperature: float = TEMPERATURE,
-    max_new_tokens: int = MAX_NEW_TOKENS,
+    max_new_tokens: int | None = None,
     as_json: bool = False,
 ) -> Verdict:
     """Let ``model`` think about a puzzle and print it while it does; the verdict is printed and returned.
@@ -50,6 +51,9 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
     rate = piece.n_tokens / max(piece.seconds, 1e-9)
     echo(f"\n\n{'RIGHT' if piece.verdict.solved else 'WRONG'} ({piece.verdict.status}): {piece.verdict.reason}\n")
     echo(f"{piece.n_tokens} tokens in {piece.seconds:.1f} s, {rate:.0f} a second\n")
+    trained = trained_on(model)
+    if trained.recorded and not trained.covers(puzzle):
+        echo(f"This model was trained on {trained.described('en')}; this puzzle is beyond that.\n")
     if show_solution:
         none = "there is none, this puzzle cannot be solved"
         echo(f"An exact solution: {f'{solution} = {target}' if solution else none}\n")

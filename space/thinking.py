@@ -51,6 +51,10 @@ class Thinking:
         """End it for good: nobody wants it."""
         self._gone.set()
 
+    @property
+    def closed(self) -> bool:
+        return self._gone.is_set()
+
     def read(self) -> tuple[Piece | None, bool]:
         """What there is, and whether that is the end. Raises what the stream raised."""
         self._seen = time.monotonic()
@@ -82,7 +86,7 @@ async def frames(thoughts: Sequence[Thinking], every_seconds: float = FRAME_SECO
     """What the thoughts, side by side, have come to, whenever there is something new; always their ends.
 
     What is long takes long to paint, in the time of the model that writes it, so it is shown less often. Leaving early
-    ends the thoughts.
+    ends the thoughts, and once they are closed nothing more comes.
     """
     shown: list[Piece | None] = []
     over, told = False, 0.0
@@ -91,6 +95,8 @@ async def frames(thoughts: Sequence[Thinking], every_seconds: float = FRAME_SECO
             thought.start()
         while not over:
             await asyncio.sleep(every_seconds)
+            if all(thought.closed for thought in thoughts):
+                return
             reads = [thought.read() for thought in thoughts]
             over = all(end for _, end in reads)
             now = [piece for piece, _ in reads]
@@ -122,6 +128,8 @@ async def in_turn(
                 yield place
             looked += 1
             await asyncio.sleep(_LOOK_SECONDS)
+            if all(thought.closed for thought in thoughts):
+                return
         async with aclosing(frames(thoughts, every_seconds)) as growing:
             async for pieces in growing:
                 line.keep(ticket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import resources
 
@@ -11,12 +12,24 @@ from ..errors import InputError
 from ..game.puzzle import Puzzle, Verdict, show
 
 LANGUAGES = ("en", "zh")
+_CHINESE, _WIDE = r"\u3400-\u9fff", r"\u3000-\u303f\uff00-\uffef"
+_STRAY = re.compile(f"(?<=[{_WIDE}]) +| +(?=[{_WIDE}])|(?<=[{_CHINESE}]) +(?=[{_CHINESE}])")
 Words = Mapping[str, str]
 
 
 def _read(language: str) -> Words:
     text = resources.files("countdown_r1.space").joinpath(f"texts/{language}.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return {key: unspaced(value) for key, value in yaml.safe_load(text).items()}
+
+
+def unspaced(text: str) -> str:
+    """A text without spaces between Chinese characters or beside full-width signs, where YAML puts one for every line
+    end of a folded text.
+
+    >>> unspaced("边想边写， 精确的检查 程序 A 和 B， C")
+    '边想边写，精确的检查程序 A 和 B，C'
+    """
+    return _STRAY.sub("", text)
 
 
 WORDS: Mapping[str, Words] = {language: _read(language) for language in LANGUAGES}

@@ -23,13 +23,17 @@ from countdown_r1.game.split import split_of
 from countdown_r1.models import Source
 from countdown_r1.space import page
 from countdown_r1.space.charts import Point, line_chart
+from countdown_r1.space.entry import complaint, no_level
 from countdown_r1.space.facts import facts
+from countdown_r1.space.line import Busy
 from countdown_r1.space.paint import finished_thought, growing_thought
 from countdown_r1.space.puzzles import random_puzzle, read_puzzle
 from countdown_r1.space.story import MAX_STEPS, Failure, collect, failures, of_run, shipped_story, written
 from countdown_r1.space.tale import told
-from countdown_r1.space.watch import learned
+from countdown_r1.space.trained_on import TrainedOn
+from countdown_r1.space.watch import beyond, busy_notice, failed_notice, without_model
 from countdown_r1.space.words import WORDS, preferred, words_of
+from countdown_r1.train.recipe import load_recipe, shipped_recipes
 
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_run.py")))
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "tiny"
@@ -74,7 +78,7 @@ def test_the_captions_of_the_examples_are_true() -> None:
     wanted = {"simple": 0, "three": 0, "times": 1, "fraction": 3, "television": 2, "impossible": None}
     assert {key: facts(puzzle).level for key, puzzle in examples.items()} == wanted
     assert len(examples["three"].nums) == 3 and len(examples["television"].nums) == 6
-    told_of = page.examples(EN, [Failure("<tiny>", Puzzle((1, 2), 9))])
+    told_of = page.examples(EN, TrainedOn(), failures=[Failure("<tiny>", Puzzle((1, 2), 9))])
     assert "&lt;tiny&gt; got it wrong" in told_of and 'href="?nums=1+2&amp;target=9"' in told_of
 
 
@@ -93,7 +97,7 @@ def test_the_captions_of_the_examples_are_true() -> None:
 def test_puzzles_unlike_those_of_the_training_are_known_as_such(
     numbers: tuple[int, ...], target: int, usual: bool
 ) -> None:
-    assert learned(Puzzle(numbers, target)) == usual
+    assert TrainedOn().covers(Puzzle(numbers, target)) == usual
 
 
 def test_every_claim_is_marked_true_or_false_with_what_is_true() -> None:
@@ -152,16 +156,50 @@ def test_facts_of_an_unsolvable_puzzle_name_the_nearest_targets() -> None:
 
 
 def test_both_languages_have_every_text_with_the_same_places() -> None:
-    optional = ("reason.", "why.")  # where English lacks one, the checker's own words are shown
+    optional = (
+        "reason.",
+        "why.",
+        "hardware.",
+    )  # where English lacks one, the record's own words are shown
     assert {key for key in ZH if not key.startswith(optional)} == {key for key in EN if not key.startswith(optional)}
     assert set(EN) <= set(ZH)
     for key, text in EN.items():
-        if key == "bad_input":
-            continue  # the checker's sentence is in English, so the Chinese one says everything itself
+        if key in ("bad_input", "no_model_reason"):
+            continue  # the reason is in English, so the Chinese text says everything itself
         assert text and ZH[key]
         names = [{name for _, name, _, _ in string.Formatter().parse(said) if name} for said in (text, ZH[key])]
         assert names[0] == names[1], key
     assert {key.removeprefix("reason.") for key in ZH if key.startswith("reason.")} == set(Status)
+
+
+def test_no_chinese_text_has_a_stray_space_or_an_english_word() -> None:
+    allowed = {"Countdown", "compare", "API", "MCP", "CPU", "H100", "H200", "L4", "GB"}
+    wide = r"[\u3000-\u303f\uff00-\uffef]"
+    for key, text in ZH.items():
+        assert not re.search(rf"{wide} | {wide}|[\u4e00-\u9fff] [\u4e00-\u9fff]", text), key
+        words = set(re.findall(r"[A-Za-z][A-Za-z0-9]+", re.sub(r"\{.*?\}", "", text)))
+        assert key == "code" or words <= allowed, key
+    assert "边想边写，精确的" in ZH["about"]
+
+
+def test_what_may_go_wrong_is_said_in_chinese_on_the_chinese_page() -> None:
+    said = [
+        busy_notice(Busy(7, 30), ZH),
+        failed_notice(ZH),
+        without_model("cannot download me/model", ZH),
+        complaint(InputError("the number 'two' is not a whole number"), ZH),
+        no_level(ZH),
+        beyond(TrainedOn(), ZH),
+        beyond(TrainedOn((3,), recorded=True), ZH),
+    ]
+    assert not [text for text in map(text_of, said) if re.search("[A-Za-z]{2}", text)]
+
+
+def test_every_shipped_recipes_hardware_has_a_chinese_name() -> None:
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        if recipe.cost and recipe.cost.hardware:
+            assert f"hardware.{recipe.cost.hardware}" in ZH
 
 
 @pytest.mark.parametrize(
@@ -193,7 +231,7 @@ def test_a_target_may_be_negative_or_a_float_without_a_fraction() -> None:
 @pytest.mark.parametrize("wanted", [None, 0, 1, 2, 3])
 def test_random_puzzles_come_from_the_test_split_and_are_quick(wanted: int | None) -> None:
     rng, began = Random(3), time.monotonic()
-    drawn = [random_puzzle(rng, wanted) for _ in range(5)]
+    drawn = [random_puzzle(rng, TrainedOn(), wanted) for _ in range(5)]
     assert time.monotonic() - began < 10
     assert all(split_of(puzzle.nums) == "test" for puzzle in drawn)
     assert all(check(puzzle, easiest_solution(puzzle) or "").solved for puzzle in drawn)

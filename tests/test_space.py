@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -246,15 +246,236 @@ def test_a_browser_that_prefers_chinese_gets_a_chinese_page(browser: Browser, ad
         expect(page.locator("#solve")).to_have_text(ZH["solve"])
 
 
+# One puzzle, one language
+
+RESULTS = "#verdict .verdict, #verdict .notice, #meter .meter, #facts .facts, #warning .notice, #thought .attempt"
+CHANGES: dict[str, Callable[[Page], None]] = {
+    "an example": lambda page: page.locator("a.chip", has_text="13 19 76").click(),
+    "the numbers typed": lambda page: page.fill("#numbers input", "55 36 7"),
+    "the target typed": lambda page: page.fill("#target input", "66"),
+    "no puzzle typed": lambda page: page.fill("#numbers input", "fifty"),
+    "nothing typed": lambda page: page.fill("#target input", ""),
+    "a new puzzle": lambda page: page.click("#random"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("posed", [("55 36 7 19", "65"), ("1 2", "999"), ("two", "65")])
+def test_whatever_changes_the_puzzle_clears_what_was_said_of_another_one(
+    page: Page, change: str, posed: tuple[str, str]
+) -> None:
+    solve(page, *posed)
+    expect(page.locator("#solve")).to_be_enabled()
+    CHANGES[change](page)
+    expect(page.locator(RESULTS)).to_have_count(0)
+    expect(page.locator("#thought .empty")).to_have_text(EN["thinking_empty"])
+
+
+def test_what_is_possible_with_one_puzzle_is_not_shown_beside_another(page: Page) -> None:
+    clear(page)
+    pose(page, "55 36 7 19", "65")
+    page.click("#exact")
+    expect(page.locator("#facts .facts")).to_be_visible()
+    page.fill("#target input", "66")
+    expect(page.locator(RESULTS)).to_have_count(0)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_thought_that_is_being_written_ends_when_the_puzzle_changes(page: Page, change: str) -> None:
+    clear(page)
+    pose(page, "90 5 12", "73")  # it babbles for long
+    page.click("#solve")
+    expect(page.locator("#thought .attempt").first).to_be_visible()
+    CHANGES[change](page)
+    expect(page.locator("#solve")).to_be_enabled()
+    expect(page.locator(RESULTS)).to_have_count(0)
+    solve(page, "55 36 7 19", "65")
+    expect(page.locator(".verdict.right")).to_be_visible()
+    assert page.locator(".tile").all_text_contents() == ["55", "36", "7", "19"]
+
+
+@pytest.fixture(autouse=True)
+def english_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The next test finds the page that they share in English, however this one ends."""
+    yield
+    if (
+        "page" in request.fixturenames
+        and request.getfixturevalue("page").locator("#solve").text_content() != EN["solve"]
+    ):
+        switch(request.getfixturevalue("page"), EN)
+
+
+def switch(page: Page, words: Mapping[str, str]) -> None:
+    page.click(f"#language label:nth-child({1 if words is EN else 2})")
+    expect(page.locator("#solve")).to_have_text(words["solve"])
+
+
+def test_a_finished_thought_is_judged_in_the_language_of_the_page(page: Page) -> None:
+    solve(page, "3 3 8 8", "24")
+    expect(page.locator("#facts .facts")).to_be_visible()
+    for words, unit in ((ZH, "词元"), (EN, "tokens")):
+        switch(page, words)
+        expect(page.locator("#verdict .why")).to_contain_text(words["wrong"])
+        expect(page.locator("#meter")).to_contain_text(unit)
+        expect(page.locator("#facts")).to_contain_text(words["easiest"])
+        expect(page.locator("#warning")).to_contain_text(words["fraction_needed"][:12])
+        expect(page.locator("a.share")).to_have_attribute("href", re.compile(r"nums=3\+3\+8\+8&target=24&seed=\d+"))
+
+
+def test_a_thought_in_the_making_follows_the_language_of_the_page(page: Page) -> None:
+    clear(page)
+    pose(page, "90 5 12", "73")
+    page.click("#solve")
+    expect(page.locator("#thought .attempt").first).to_be_visible()
+    switch(page, ZH)
+    expect(page.locator("#meter")).to_contain_text("词元")
+    expect(page.locator("#solve")).to_be_enabled()
+    expect(page.locator("#verdict .why")).to_contain_text(ZH["wrong"])
+
+
+def test_a_comparison_is_of_the_puzzle_and_in_the_language_of_the_page(page: Page) -> None:
+    clear(page)
+    pose(page, "55 36 7 19", "65")
+    page.get_by_role("tab", name=EN["tab.compare"]).click()
+    page.click("#compare-go")
+    for words in (EN, ZH, EN):
+        switch(page, words)
+        expect(page.locator("#difference caption")).to_have_text(words["difference"])
+        expect(page.locator("#side-right .why")).to_contain_text(words["right"])
+    page.locator("a.chip", has_text="13 19 76").click()
+    expect(page.locator("#difference table, #sides .attempt, #sides .verdict")).to_have_count(0)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_board_keys_and_judge_of_a_duel_are_of_one_puzzle(page: Page, change: str) -> None:
+    clear(page)
+    pose(page, "55 36 7 19", "65")
+    page.get_by_role("tab", name=EN["tab.duel"]).click()
+    page.click("#duel-start")
+    expect(page.locator("#duel-clock .clock")).to_be_visible()
+    CHANGES[change](page)
+    expect(page.locator("#duel-told")).to_contain_text(EN["duel_changed"])
+    expect(page.locator("#duel-clock .clock, .key, #duel-model .verdict")).to_have_count(0)
+    page.fill("#duel-answer input", "55 + 36 - 7 - 19")
+    page.click("#duel-submit")
+    expect(page.locator("#duel-told")).to_contain_text(EN["duel_not_started"])
+    pose(page, "1 2", "3")
+    page.click("#duel-start")
+    expect(page.locator(".key.number")).to_have_text(["1", "2"])
+    page.fill("#duel-answer input", "1 + 2")
+    page.click("#duel-submit")
+    expect(page.locator("#duel-told .verdict.right")).to_contain_text("1 + 2 = 3")
+
+
+def test_a_duel_goes_on_in_another_language(page: Page) -> None:
+    clear(page)
+    pose(page, "55 36 7 19", "65")
+    page.get_by_role("tab", name=EN["tab.duel"]).click()
+    page.click("#duel-start")
+    page.fill("#duel-answer input", "55")
+    page.click("#duel-submit")
+    expect(page.locator("#duel-told")).to_contain_text("Not yet")
+    switch(page, ZH)
+    expect(page.locator("#duel-told")).to_contain_text("还不对")
+    expect(page.locator("#duel-clock")).to_contain_text("秒")
+    expect(page.locator("#duel-model")).to_contain_text(re.compile("模型用|模型正在"))
+    switch(page, EN)
+
+
+def test_what_is_replayed_is_judged_in_the_language_of_the_page_and_follows_the_choice(page: Page) -> None:
+    page.get_by_role("tab", name=EN["tab.story"]).click()
+    page.locator("#replay-step label").nth(0).click()
+    for words in (ZH, EN):
+        switch(page, words)
+        for verdict in ("#replay-verdict .why", "#tape-verdict .why"):
+            expect(page.locator(verdict)).to_contain_text(re.compile(f"{words['wrong']}|{words['right']}"))
+    page.click("#replay-play")
+    expect(page.locator("#replay-thought .caret")).to_be_visible()
+    page.locator("#replay-step label").nth(1).click()
+    expect(page.locator("#replay-verdict .verdict.right")).to_be_visible(timeout=3_000)
+
+
+ALLOWED = {
+    *("Countdown", "EN", "Language", "countdown-r1", "toy_model", "tiny", "novice", "demo"),
+    *("API", "MCP", "NVIDIA", "H100", "GB", "HBM3", "compare"),
+}
+# Every text that is on the page at any time, without what models wrote and names in <code>; all of it that a person
+# sees or hears.
+NOTE_EVERY_WORD = """() => {
+  window.said = new Set();
+  const note = () => {
+    for (const e of document.querySelectorAll('#page *, footer *')) {
+      if (e.closest('.said, blockquote, code, .side h3, #difference th, script, style')) continue;
+      if (!e.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})) continue;
+      for (const n of e.childNodes) if (n.nodeType === 3 && n.textContent.trim()) window.said.add(n.textContent.trim());
+      if (e.closest('[data-testid], input, svg.dropdown-arrow')) continue;
+      if (e.title) window.said.add(e.title);
+      if (!e.className.includes?.('svelte') && e.ariaLabel) window.said.add(e.ariaLabel);
+    }
+  };
+  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, characterData: true});
+  note();
+}"""
+
+
+def english_on(page: Page) -> list[str]:
+    """Texts with words of the Latin alphabet that are not allowed."""
+    said: list[str] = page.evaluate("[...window.said]")
+    assert len(said) > 20
+    return [one for one in said if set(re.findall(r"[A-Za-z][\w-]{1,}", one)) - ALLOWED]
+
+
+def test_the_chinese_page_says_nothing_in_english_in_any_view_or_state(browser: Browser, address: str) -> None:
+    with opened(browser, address, locale="zh-CN") as page:
+        expect(page.locator("#solve")).to_have_text(ZH["solve"])
+        expect(page.get_by_role("tab", name=ZH["tab.story"])).to_be_visible()
+        expect(page.locator("#thought .empty")).to_have_text(ZH["thinking_empty"])
+        page.evaluate(NOTE_EVERY_WORD)
+        for posed in (("55 36 7 19", "65"), ("3 3 8 8", "24"), ("1 2", "999"), ("90 5 12 7 3", "73"), ("two", "x")):
+            pose(page, *posed)
+            page.click("#solve")
+            expect(page.locator("#verdict .verdict, #verdict .notice")).to_be_visible()
+            expect(page.locator("#solve")).to_be_enabled()
+            page.click("#exact")
+        pose(page, "55 36 7 19", "65")
+        page.get_by_role("tab", name=ZH["tab.compare"]).click()
+        page.click("#compare-go")
+        expect(page.locator("#difference table")).to_be_visible()
+        page.get_by_role("tab", name=ZH["tab.duel"]).click()
+        page.click("#duel-submit")
+        expect(page.locator("#duel-told .notice")).to_be_visible()
+        page.click("#duel-start")
+        expect(page.locator("#duel-model")).to_contain_text("完成")
+        for answer in ("55", "2 * ", "55 + 36 - 7 - 19"):
+            page.fill("#duel-answer input", answer)
+            page.click("#duel-submit")
+        expect(page.locator("#duel-model .verdict")).to_be_visible()
+        page.fill("#target input", "66")
+        expect(page.locator("#duel-told")).to_contain_text(ZH["duel_changed"])
+        page.get_by_role("tab", name=ZH["tab.story"]).click()
+        for control in ("#replay-step label", "#tape-place label"):
+            for choice in page.locator(control).all():
+                choice.click()
+        page.click("#replay-play")
+        expect(page.locator("#replay-verdict .verdict")).to_be_visible()
+        assert english_on(page) == []
+
+
+def test_all_four_views_can_be_reached_on_a_phone(browser: Browser, address: str) -> None:
+    for locale, words in (("en-US", EN), ("zh-CN", ZH)):
+        with opened(browser, address, viewport={"width": 375, "height": 844}, locale=locale) as page:
+            for tab in ("tab.watch", "tab.compare", "tab.duel", "tab.story"):
+                expect(page.get_by_role("tab", name=words[tab])).to_be_visible()
+
+
 # Links
 
 
-def test_a_link_brings_the_puzzle_and_the_same_thought(browser: Browser, address: str) -> None:
+def test_a_link_brings_the_puzzle_and_the_same_thought_by_itself(browser: Browser, address: str) -> None:
     texts: list[str | None] = []
     for _ in range(2):
         with opened(browser, address, "?nums=90,5,12&target=73&seed=7") as page:
             expect(page.locator("#target input")).to_have_value("73")
-            page.click("#solve")
             expect(page.locator("#verdict .verdict, #verdict .notice")).to_be_visible()
             expect(page.locator("a.share")).to_have_attribute("href", "?nums=90+5+12&target=73&seed=7")
             texts.append(page.locator("#thought").text_content())
@@ -286,7 +507,7 @@ def test_hostile_links_open_a_page_that_works(browser: Browser, address: str) ->
             page.wait_for_timeout(300)
             page.click("#random")
             expect(page.locator("#solve")).to_be_enabled()
-            assert page.locator("#note script, #note img").count() == 0
+            assert page.locator("#verdict script, #verdict img").count() == 0
         assert not dialogs
 
 
@@ -716,6 +937,19 @@ def test_a_page_without_its_model_opens_says_so_and_tells_the_story(browser: Bro
             page.get_by_role("tab", name=EN["tab.story"]).click()
             expect(page.locator("#story .chart svg")).to_have_count(3)
             expect(page.locator("#replay-thought .attempt").first).to_be_visible()
+        with opened(browser, url, locale="zh-CN") as page:
+            expect(page.locator("#solve")).to_have_text(ZH["solve"])
+            expect(page.get_by_role("tab", name=ZH["tab.compare"])).to_be_visible()
+            page.evaluate(NOTE_EVERY_WORD)
+            page.click("#solve")
+            expect(page.locator("#verdict .notice")).to_contain_text(ZH["no_model"])
+            page.get_by_role("tab", name=ZH["tab.compare"]).click()
+            page.click("#compare-go")
+            expect(page.locator("#side-left .notice")).to_contain_text(ZH["no_model"])
+            page.get_by_role("tab", name=ZH["tab.duel"]).click()
+            page.click("#duel-start")
+            expect(page.locator("#duel-model .notice")).to_contain_text(ZH["no_model"])
+            assert english_on(page) == []
         with pytest.raises(AppError, match="no model is loaded"):
             Client(url, verbose=False).predict("1 2", 3, api_name="/solve")
 

@@ -20,7 +20,7 @@ from .shelf import Shelf
 from .story import Story
 from .tale import Tale
 from .trained_on import TrainedOn
-from .visits import Posed, posed
+from .visits import Posed, posed, unchanged
 from .watch import Watch
 from .words import WORDS, Words, words_of
 
@@ -98,6 +98,7 @@ class _Views:
                 later |= view.current(visitor)[1]
             if later:
                 yield later
+        yield unchanged(self.watch.solve)
 
     def translate(self, words: Words) -> Updates:
         names: Updates = {tab: gr.update(label=words[key]) for tab, key in self.tabs.items()}
@@ -135,14 +136,17 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
         async for update in views.settled(visitor, views.follow(posed(numbers, target), words, visitor, moment)):
             yield update
 
-    async def draw(moment: float, numbers: str, target: str, language: str, level: str, request: gr.Request) -> Updates:
+    async def draw(moment: float, numbers: str, target: str, language: str, level: str, request: gr.Request) -> News:
         words = words_of(language)
         visitor, now = str(request.session_hash), posed(numbers, target)
         try:
             puzzle = await asyncio.to_thread(entry.draw, level)
         except InputError:
-            return watch.refused(visitor, now, words, no_level, moment)
-        return views.follow(puzzle, words, visitor, moment) | entry.set(puzzle, words)
+            drawn = watch.refused(visitor, now, words, no_level, moment)
+        else:
+            drawn = views.follow(puzzle, words, visitor, moment) | entry.set(puzzle, words)
+        async for update in views.settled(visitor, drawn):
+            yield update
 
     async def opened(numbers: str, target: str, request: gr.Request) -> Updates:
         language, visitor = entry.language_of(request), str(request.session_hash)
@@ -156,11 +160,11 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
     everything = [*entry.texts, *views.texts, *views.about_the_puzzle, *tale.scene, *tale.tape.scene]
     choices = [*entry.puzzle, *tale.chosen, *tale.tape.chosen]
     asks(entry.language.change, translate, choices, list(dict.fromkeys(everything)), AGAIN)
-    drawn = list(dict.fromkeys([*entry.shown, *views.about_the_puzzle]))
-    loaded = app.load(opened, [entry.numbers, entry.target], [entry.language, *drawn], **AT_ONCE)
+    shown = list(dict.fromkeys([*entry.shown, *views.about_the_puzzle]))
+    loaded = app.load(opened, [entry.numbers, entry.target], [entry.language, *shown], **AT_ONCE)
     linked = [*entry.puzzle, entry.seed]
     loaded.then(watch.think_of_the_link, linked, watch.started, js=stamped(linked), **IN_TURN)
-    asks(entry.random.click, draw, [*entry.puzzle, entry.level], drawn, AGAIN)
+    asks(entry.random.click, draw, [*entry.puzzle, entry.level], shown, AGAIN)
     asks([entry.numbers.change, entry.target.change], typed, entry.puzzle, views.about_the_puzzle, LATEST)
 
 

@@ -24,7 +24,7 @@ from .puzzles import read_puzzle
 from .shelf import Shelf, Volume
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
-from .visits import Posed, Visit, Visits, moment_of, posed
+from .visits import Posed, Visit, Visits, moment_of, posed, unchanged
 from .watch import SEED_BITS, busy_notice, failed_notice, without_model
 from .words import Words, words_of
 
@@ -137,6 +137,7 @@ class Compare:
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
                 yield self.shown(now, (now or visit).words)
+        yield unchanged(self.difference)
 
     async def _written(
         self, visit: Compared, numbers: str, target: str, language: str, visitor: str

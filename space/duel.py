@@ -23,7 +23,7 @@ from .puzzles import read_puzzle
 from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
-from .visits import Posed, Visit, Visits, moment_of, posed
+from .visits import Posed, Visit, Visits, moment_of, posed, unchanged
 from .watch import SEED_BITS, busy_notice, failed_notice, without_model
 from .words import Words, reason, words_of
 
@@ -121,6 +121,7 @@ class Duel:
         async with aclosing(self.games.shown(visitor, game, news)) as games:
             async for now in games:
                 yield self.shown(now, (now or game).words)
+        yield unchanged(self.told)
 
     async def _model_thinks(
         self, game: Game, puzzle: Puzzle, language: str, visitor: str

@@ -16,6 +16,7 @@ from .entry import News, Updates
 from .recorded import MAX_PIXELS, Player, Scene, whole
 from .story import Story
 from .tape import Tape
+from .visits import unchanged
 from .words import Words, translated, words_of
 
 
@@ -77,6 +78,7 @@ class Tale:
         """The thought as if it were being written."""
         async for scene in self.player.play((puzzle, moment), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
+        yield unchanged(self.thought)
 
     def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, str]:
         """The puzzle and the completion of that moment; the nearest there is for anything else."""

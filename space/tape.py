@@ -13,6 +13,7 @@ from . import page
 from .entry import News, Updates
 from .recorded import MAX_PIXELS, Player, whole
 from .story import Story
+from .visits import unchanged
 from .words import Words, words_of
 
 
@@ -71,6 +72,7 @@ class Tape:
     async def play(self, step: float, place: int, language: str, request: gr.Request) -> News:
         async for scene in self.player.play((step, place), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
+        yield unchanged(self.thought)
 
     def _recorded(self, step: object, place: object) -> tuple[Puzzle, str]:
         """A completion of the nearest step that was kept, whatever was asked for."""

@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import gradio as gr
 
 from ..errors import InputError
 from ..game.puzzle import Puzzle
@@ -75,6 +77,12 @@ class Visit:
         self.dropped = True
         for thought in self.thoughts:
             thought.close()
+
+
+def unchanged(component: Any) -> dict[Any, Any]:
+    """The last frame of a generator, which Gradio sends once more when it has ended: one that changes nothing, since
+    another event may have shown something newer by then."""
+    return {component: gr.skip()}
 
 
 V = TypeVar("V", bound=Visit)

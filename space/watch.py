@@ -26,7 +26,7 @@ from .shelf import Shelf
 from .stream import Piece, stream
 from .thinking import Thinking, in_turn
 from .trained_on import TrainedOn
-from .visits import Posed, Visit, Visits, moment_of, posed
+from .visits import Posed, Visit, Visits, moment_of, posed, unchanged
 from .words import Words, words_of
 
 SEED_BITS = 31
@@ -129,6 +129,7 @@ class Watch:
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
                 yield self.shown(now, (now or visit).words)
+        yield unchanged(self.solve)
 
     async def think_of_the_link(
         self, moment: float, numbers: str, target: str, language: str, seed: int | None, request: gr.Request

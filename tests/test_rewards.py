@@ -135,7 +135,7 @@ THOUGHT, FINAL = "55 + 36 = 91.", "<answer>55 + 36 - 7 - 19</answer>"
         [[]],
         [7, None],
         ["text"],
-        object(),
+        ...,
         "\n" * 3,
         "\ud800",
         [{"role": "user", "content": FINAL}],
@@ -342,7 +342,7 @@ def test_each_completion_is_judged_for_its_own_row() -> None:
 
 
 def test_whatever_else_a_trainer_passes_is_ignored() -> None:
-    extra: dict[str, Any] = {"prompts": ["p"], "completion_ids": [[1]], "trainer_state": object(), "log_metric": print}
+    extra: dict[str, Any] = {"prompts": ["p"], "completion_ids": [[1]], "trainer_state": ..., "log_metric": print}
     assert equation_reward(completions=[RIGHT], nums=[NUMS], target=[TARGET], **extra) == [1.0]
     assert format_reward(completions=[RIGHT], **extra) == [1.0]
 

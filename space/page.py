@@ -91,10 +91,10 @@ def waiting(place: Place | None, words: Words) -> str:
 
 
 def meter(piece: Piece, words: Words) -> str:
-    """Tokens, seconds and tokens a second."""
+    """Tokens, seconds and tokens a second; and that a thought mixed languages, when it did."""
     rate = piece.n_tokens / piece.seconds if piece.seconds else 0.0
     shown = words["meter"].format(tokens=f"{piece.n_tokens:,}", seconds=piece.seconds, rate=rate)
-    return f'<p class="meter">{shown}</p>'
+    return f'<p class="meter">{shown}{escape(words["mixed"]) if piece.mixed else ""}</p>'
 
 
 def notice(title: str, text: str) -> str:

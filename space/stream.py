@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..build_dataset.prompt import load_template, prompt_text
 from ..errors import StageError
 from ..game.answer import judge, parse
+from ..game.language import language_of, mixed
 from ..game.puzzle import Puzzle, Verdict
 from .trained_on import of_folder
 
@@ -26,12 +27,13 @@ _UNFINISHED_CHARACTER = "\ufffd"  # stands for the first bytes of a character wh
 
 @dataclass(frozen=True)
 class Piece:
-    """The completion so far. ``verdict`` is set on the last piece alone."""
+    """The completion so far. ``verdict``, and whether the languages are ``mixed``, are set on the last piece alone."""
 
     completion: str
     n_tokens: int
     seconds: float
     verdict: Verdict | None = None
+    mixed: bool = False
 
     @property
     def thought(self) -> str:
@@ -111,7 +113,8 @@ def stream(
     except (RuntimeError, ValueError, AttributeError, IndexError) as error:
         raise StageError(f"the model failed while writing: {error}") from error
     completion = str(writer.tokenizer.decode(ids, skip_special_tokens=True))
-    yield Piece(completion, len(ids), time.perf_counter() - began, judge(puzzle, completion))
+    seconds = time.perf_counter() - began
+    yield Piece(completion, len(ids), seconds, judge(puzzle, completion), mixed(completion, language_of(prompt)))
 
 
 class _Text:

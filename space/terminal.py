@@ -50,7 +50,8 @@ def solve(  # noqa: PLR0913 - the command's arguments and flags, one each
         return piece.verdict
     rate = piece.n_tokens / max(piece.seconds, 1e-9)
     echo(f"\n\n{'RIGHT' if piece.verdict.solved else 'WRONG'} ({piece.verdict.status}): {piece.verdict.reason}\n")
-    echo(f"{piece.n_tokens} tokens in {piece.seconds:.1f} s, {rate:.0f} a second\n")
+    mixed = "; the thought mixes languages" if piece.mixed else ""
+    echo(f"{piece.n_tokens} tokens in {piece.seconds:.1f} s, {rate:.0f} a second{mixed}\n")
     trained = trained_on(model)
     if trained.recorded and not trained.covers(puzzle):
         echo(f"This model was trained on {trained.described('en')}; this puzzle is beyond that.\n")
@@ -64,7 +65,8 @@ def _measured(piece: Piece) -> dict[str, object]:
     """What was written and what came of it, under the names of an evaluation's records."""
     assert piece.verdict is not None
     verdict = {"verdict": piece.verdict.status, "solved": piece.verdict.solved, "reason": piece.verdict.reason}
-    return {"generation": piece.completion, **verdict, "n_tokens": piece.n_tokens, "seconds": round(piece.seconds, 3)}
+    spent = {"n_tokens": piece.n_tokens, "seconds": round(piece.seconds, 3)}
+    return {"generation": piece.completion, **verdict, "mixed": piece.mixed, **spent}
 
 
 def printable(text: str) -> str:

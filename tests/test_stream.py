@@ -21,8 +21,10 @@ from countdown_r1.errors import InputError, StageError
 from countdown_r1.game.puzzle import Puzzle, Status
 from countdown_r1.space import plain
 from countdown_r1.space.decoding import Decoder, stop_ids
+from countdown_r1.space.page import meter
 from countdown_r1.space.stream import Writer, load_writer, stream
 from countdown_r1.space.terminal import solve
+from countdown_r1.space.words import WORDS
 from countdown_r1.train.generation import Decoding, complete
 
 TOY = runpy.run_path(str(Path(__file__).with_name("toy_model.py")))
@@ -73,6 +75,16 @@ def test_the_stream_and_the_evaluation_write_the_same_text(folder: Path, loaded:
     *_, last = stream(loaded, UNKNOWN, "en", temperature=0, max_new_tokens=60)
     assert last.completion == evaluated.text
     assert last.n_tokens == evaluated.n_tokens
+
+
+def test_a_thought_in_another_language_than_the_prompts_is_said_to_mix(folder: Path, tmp_path: Path) -> None:
+    parrot = runpy.run_path(str(Path(__file__).with_name("parrot_model.py")))["write_parrot"]
+    writer = load_writer(str(parrot(folder, " Try", tmp_path / "parrot")))
+    asked = {"max_new_tokens": 8, "temperature": 0.0}
+    last = {language: list(stream(writer, PUZZLE, language, **asked))[-1] for language in ("en", "zh")}
+    assert (last["en"].mixed, last["zh"].mixed) == (False, True)
+    for language, said in (("en", "mixes languages"), ("zh", "混用了语言")):
+        assert said in meter(last["zh"], WORDS[language]) and said not in meter(last["en"], WORDS[language])
 
 
 def test_special_tokens_are_not_shown(loaded: Writer) -> None:

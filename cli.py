@@ -454,6 +454,13 @@ def cost(run_folder: Path, as_json: bool) -> None:
     "--trust-remote-code", "trust_code", is_flag=True, help="With --adopt: run and publish its modules (.py)."
 )
 @click.option("--allow-email", "addresses", multiple=True, metavar="ADDRESS", help="May become public; repeatable.")
+@click.option(
+    "--allow-finding",
+    "findings",
+    multiple=True,
+    metavar="FILE:LINE#HASH",
+    help="No secret, though it was taken for one; as the refusal names it, repeatable.",
+)
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--dry-run", is_flag=True, help="List what would be pushed and what it changes there, and send nothing.")
@@ -471,6 +478,7 @@ def publish(
     evaluation: Path | None,
     trust_code: bool,
     addresses: tuple[str, ...],
+    findings: tuple[str, ...],
     read_back: bool,
     replace: bool,
     dry_run: bool,
@@ -496,7 +504,7 @@ def publish(
 
     if (evaluation or trust_code or base) and not adopt:
         raise InputError("--base, --evaluation and --trust-remote-code are for other programs' models: add --adopt")
-    wish = Wish(public, space, adopt, base, read_back, addresses, replace, evaluation, trust_code)
+    wish = Wish(public, space, adopt, base, read_back, (*addresses, *findings), replace, evaluation, trust_code)
     publish_run(run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, echo=click.echo)
     if not dry_run:
         finish(run_folder / "published")

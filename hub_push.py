@@ -51,7 +51,7 @@ def push_folder(  # noqa: PLR0913 - what to push, where, and the two things that
     """Make a branch an exact mirror of a folder; returns the commit's sha.
 
     The branch is created when it is missing, files that are gone are deleted, and no commit is made when nothing
-    changed. ``allowed`` are e-mail addresses that may be in it, ``own`` commits that are known as ours; with
+    changed. ``allowed`` are e-mail addresses and findings that may be in it, ``own`` commits known as ours; with
     ``replace`` what others wrote goes too, which is said. Raises ``HubError`` when a file holds a secret or others'
     work would be lost (both before anything is sent), or the Hub refuses.
     """

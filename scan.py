@@ -86,18 +86,18 @@ def scan(
 
     ``private`` names further texts that must not occur (the kind -> the text), such as the token in use; with
     ``names`` (relative posix paths) only those files are looked at. ``allowed`` are e-mail addresses that may be
-    published; nothing else can be allowed.
+    published, and keys of findings that are false alarms; what is ``private`` cannot be allowed.
     Text is read in blocks, so a file's size does not matter; of other files the first 16 MiB are looked at
     for secrets, of safetensors the header, of archives each member, of parquet every text column.
     """
     own = tuple(literal_rule(kind, text) for kind, text in (private or {}).items() if text)
-    rules = _Rules((*SECRETS, *own), personal_rules(allowed))
+    rules = _Rules((*own, *SECRETS), personal_rules(allowed))
     found: list[Finding] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if names is None or name in names:
             found += _scan_unless_clean(path, name, rules)
-    return found
+    return [one for one in found if one.kind in (private or {}) or one.key not in allowed]
 
 
 def _scan_unless_clean(path: Path, name: str, rules: _Rules) -> list[Finding]:
@@ -113,17 +113,23 @@ def _scan_unless_clean(path: Path, name: str, rules: _Rules) -> list[Finding]:
     return found
 
 
-def refuse(findings: list[Finding], allow: str = "") -> None:
-    """Raise ``HubError`` naming the first findings, masked, unless there are none. ``allow`` is the option by which the
-    caller lets an e-mail address through."""
+def refuse(findings: list[Finding], allow: bool = False) -> None:
+    """Raise ``HubError`` naming the first findings, masked, unless there are none. ``allow``: the caller has options by
+    which an e-mail address, or what is no secret after all, is let through."""
     if findings:
         shown = "; ".join(map(str, findings[:SHOWN_FINDINGS]))
         more = len(findings) - SHOWN_FINDINGS
         rest = f"; and {more} more" if more > 0 else ""
-        fix = "remove it and retry"
-        if allow and all(finding.kind == EMAIL.kind for finding in findings):
-            fix += f", or pass {allow} if whoever it belongs to wants it there"
+        fix = f"remove it and retry{_ways(findings) if allow else ''}"
         raise HubError(f"nothing was uploaded, because it would make this public: {shown}{rest}; {fix}")
+
+
+def _ways(findings: list[Finding]) -> str:
+    """The options that let the findings shown through."""
+    if all(finding.kind == EMAIL.kind for finding in findings):
+        return ", or pass --allow-email ADDRESS if whoever it belongs to wants it there"
+    keys = " ".join(f"--allow-finding '{finding.key}'" for finding in findings[:SHOWN_FINDINGS])
+    return f", or, where it is no secret, pass {keys}"
 
 
 def mask(text: str) -> str:

@@ -35,15 +35,15 @@ from .staging import Part, fill, parts, repo_links
 class Wish:
     """How to publish: ``adopt`` takes the folder for another program's output, whose base model and ``evaluation`` may
     be named; with ``trust_code`` modules beside its weights are run and published. ``read_back`` compares every file
-    again, those verified before included; ``addresses`` are e-mail addresses that may become public; ``replace`` lets
-    go what others wrote in these repositories."""
+    again, those verified before included; ``allowed`` are e-mail addresses and findings (``Finding.key``) that may
+    become public; ``replace`` lets go what others wrote in these repositories."""
 
     public: bool = False
     space: bool = True
     adopt: bool = False
     base: str | None = None
     read_back: bool = False
-    addresses: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     replace: bool = False
     evaluation: Path | None = None
     trust_code: bool = False
@@ -55,7 +55,8 @@ class Wish:
         flags |= {"--trust-remote-code": self.trust_code}
         flags |= {f"--evaluation {self.evaluation.name}": True} if self.evaluation else {}
         command = f"countdown-r1 publish outputs/{run.name} --push-to {namespace}"
-        return " ".join([command, *(flag for flag, given in flags.items() if given)])
+        findings = [f"--allow-finding '{key}'" for key in self.allowed if "#" in key]
+        return " ".join([command, *(flag for flag, given in flags.items() if given), *findings])
 
 
 def publish(
@@ -91,7 +92,7 @@ def publish(
         if finished.licence is None:
             echo(f"the card of {base} could not be read: the model's card names no licence but that of its base")
     with TemporaryDirectory(prefix="countdown-r1-publish-") as temporary:
-        planned = make_plan(finished, hub, links, Path(temporary), refs, wish.addresses)
+        planned = make_plan(finished, hub, links, Path(temporary), refs, wish.allowed)
         if before := replaced_model(finished, hub, planned):
             echo(f"{before} was published from another folder: a new version replaces it, and its tag keeps it")
         if dry_run:
@@ -176,7 +177,7 @@ class _Publication:
         """Push a part and read it back, unless these files were found at this commit before."""
         repo_type, repo_id = links.repos[part.role]
         own = own_commits(self.run.folder, self.hub, repo_id)
-        branch = {"revision": part.revision, "message": part.message, "allowed": self.wish.addresses}
+        branch = {"revision": part.revision, "message": part.message, "allowed": self.wish.allowed}
         commit = push_folder(self.hub, repo_id, repo_type, out, **branch, own=own, replace=self.wish.replace)
         one = pushed_from(part, out, links, self.hub, commit)
         if self.wish.read_back or not self.ledger.holds(repo_id, commit, one.sha256):

@@ -177,9 +177,9 @@ def fill(part: Part, out: Path, links: Links) -> None:
 
 def look_through(out: Path, hub: Hub, run: Path, allowed: Collection[str] = ()) -> None:
     """Raise ``HubError`` when a folder holds something that must not leave: a secret, a person (but for the
-    ``allowed`` e-mail addresses), this computer."""
+    ``allowed`` e-mail addresses), this computer. What was ``allowed`` as a false alarm is none."""
     name = socket.gethostname()
     telling = len(name) > 5 and bool(re.search(r"[\d-]", name))  # 'debian' or 'localhost' would be found everywhere
     private = {"access token in use": hub.token or "", "folder of this run": f"{run}/"}
     found = scan(out, private | ({"name of this computer": name} if telling else {}), allowed=allowed)
-    refuse(found, allow="--allow-email ADDRESS")
+    refuse(found, allow=True)

@@ -122,10 +122,10 @@ def test_personal_traces_are_found_in_text(tmp_path: Path, text: str, kind: str)
     assert kinds(tmp_path, "records.jsonl", text) == [kind]
 
 
-def test_an_address_that_was_allowed_is_no_finding_and_nothing_else_can_be_allowed(tmp_path: Path) -> None:
+def test_an_address_that_was_allowed_is_no_finding_and_no_text_can_be_allowed_so(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("By first.author@university.edu, second.author@university.edu.\n")
     with pytest.raises(HubError, match=r"e-mail address \(firs.*e-mail address \(seco.*pass --allow-email ADDRESS"):
-        refuse(scan(tmp_path), allow="--allow-email ADDRESS")
+        refuse(scan(tmp_path), allow=True)
     allowed = ["First.Author@university.edu", "second.author@university.edu"]
     assert scan(tmp_path, allowed=allowed) == []
     assert [one.shown[:4] for one in scan(tmp_path, allowed=allowed[:1])] == ["seco"]
@@ -134,7 +134,22 @@ def test_an_address_that_was_allowed_is_no_finding_and_nothing_else_can_be_allow
     found = scan(tmp_path, allowed=[HF, "/home/" + "someone"])
     assert [one.kind for one in found] == ["Hugging Face token", "home folder"]
     with pytest.raises(HubError, match=r"remove it and retry$"):
-        refuse(found, allow="--allow-email ADDRESS")
+        refuse(found)
+
+
+def test_a_false_alarm_is_let_through_by_its_place_and_hash_and_nothing_else_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.md"
+    path.write_text(f"fine\ntoken: {HF}\n")
+    (alarm,) = scan(tmp_path)
+    with pytest.raises(HubError, match=rf"pass --allow-finding 'notes.md:2#{alarm.digest}'$") as refusal:
+        refuse([alarm], allow=True)
+    assert HF not in str(refusal.value)
+    assert scan(tmp_path, allowed=[alarm.key]) == []
+    for wrong in ("notes.md:2", f"notes.md:1#{alarm.digest}", f"notes.md:2#{'0' * 12}"):
+        assert scan(tmp_path, allowed=[wrong]) == [alarm]
+    assert scan(tmp_path, {"access token in use": HF}, allowed=[alarm.key]), "the token in use is no false alarm"
+    path.write_text(f"fine\ntoken: {HF[:-1]}9\n")
+    assert len(scan(tmp_path, allowed=[alarm.key])) == 1, "another text at the same place"
 
 
 def test_a_file_counts_as_text_by_its_content_whatever_its_name(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -464,6 +466,7 @@ def cost(run_folder: Path, as_json: bool) -> None:
 @click.option("--read-back", is_flag=True, help="Read everything back again, also what was verified before.")
 @click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--dry-run", is_flag=True, help="List what would be pushed and what it changes there, and send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print repositories, revisions and files as JSON.")
 @click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)  # nothing is left for it to allow
 def publish(
     run_folder: Path,
@@ -482,6 +485,7 @@ def publish(
     read_back: bool,
     replace: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Publish RUN (outputs/NAME): dataset, model with a branch per checkpoint, records, cards, Space, collection.
 
@@ -505,8 +509,11 @@ def publish(
     if (evaluation or trust_code or base) and not adopt:
         raise InputError("--base, --evaluation and --trust-remote-code are for other programs' models: add --adopt")
     wish = Wish(public, space, adopt, base, read_back, (*addresses, *findings), replace, evaluation, trust_code)
-    publish_run(run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, echo=click.echo)
-    if not dry_run:
+    echo = partial(click.echo, err=as_json)
+    published = publish_run(run_folder, namespace=namespace, hub=hub, wish=wish, dry_run=dry_run, echo=echo)
+    if as_json:
+        click.echo(json.dumps(asdict(published), ensure_ascii=False))
+    elif not dry_run:
         finish(run_folder / "published")
 
 

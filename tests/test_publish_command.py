@@ -1,5 +1,6 @@
 """The commands `publish` and `unpublish` as a person types them: what they ask, what they list, what they refuse."""
 
+import json
 import os
 import runpy
 import shutil
@@ -48,6 +49,18 @@ def test_a_dry_run_lists_repositories_commits_files_and_sizes(place: Path) -> No
     assert heads[-1].startswith("5 repositories, 8 commits at most, ") and heads[-1].endswith("; nothing was sent")
     sizes = [int(line.split()[0].replace(",", "")) for line in lines if line.startswith(" ") and " in all" not in line]
     assert sum(sizes) == int(heads[-1].split()[6].replace(",", ""))
+
+
+def test_a_dry_run_is_one_json_object_for_other_programs(place: Path) -> None:
+    done = command(place, *PUBLISH, "--dry-run", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["namespace"], told["tag"]) == (
+        0,
+        "rehearsal",
+        None,
+    ) and "nothing was sent" in done.stderr
+    assert {part["role"] for part in told["pushed"]} >= {"dataset", "model", "space"}
+    assert all(part["sizes"].keys() == part["sha256"].keys() for part in told["pushed"])
 
 
 def test_an_address_on_a_card_is_refused_until_it_is_allowed_by_name(place: Path) -> None:

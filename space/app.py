@@ -97,8 +97,9 @@ class _Views:
             for view in views:
                 later |= view.current(visitor)[1]
             if later:
-                yield later
-        yield unchanged(self.watch.solve)
+                shown = later
+                yield shown
+        yield unchanged(shown)
 
     def translate(self, words: Words) -> Updates:
         names: Updates = {tab: gr.update(label=words[key]) for tab, key in self.tabs.items()}
@@ -112,23 +113,12 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
 
     All of it goes through the queue: a thought's frames do too, and arrive in the order in which they were made.
     """
-    watch, tale = views.watch, views.tale
+    watch = views.watch
 
-    async def translate(  # noqa: PLR0913, PLR0917 - the components that say what is shown, one each
-        moment: float,
-        numbers: str,
-        target: str,
-        language: str,
-        puzzle: int,
-        point: int,
-        step: float,
-        place: int,
-        request: gr.Request,
-    ) -> News:
+    async def translate(moment: float, numbers: str, target: str, language: str, request: gr.Request) -> News:
         words, visitor, now = words_of(language), str(request.session_hash), posed(numbers, target)
-        recorded = tale.follow(puzzle, point, words, visitor) | tale.tape.follow(step, place, words, visitor)
         texts = entry.translate(now, words) | views.translate(words)
-        async for update in views.settled(visitor, texts | recorded | views.follow(now, words, visitor, moment)):
+        async for update in views.settled(visitor, texts | views.follow(now, words, visitor, moment)):
             yield update
 
     async def typed(moment: float, numbers: str, target: str, language: str, request: gr.Request) -> News:
@@ -157,9 +147,8 @@ def _wire_entry(app: gr.Blocks, entry: Entry, views: _Views, default: str) -> No
             brought = watch.refused(visitor, now, words, partial(complaint, error))
         return {entry.seed: None} | brought | ({entry.language: language} if language != default else {})
 
-    everything = [*entry.texts, *views.texts, *views.about_the_puzzle, *tale.scene, *tale.tape.scene]
-    choices = [*entry.puzzle, *tale.chosen, *tale.tape.chosen]
-    asks(entry.language.change, translate, choices, list(dict.fromkeys(everything)), AGAIN)
+    everything = list(dict.fromkeys([*entry.texts, *views.texts, *views.about_the_puzzle]))
+    asks(entry.language.change, translate, entry.puzzle, everything, AGAIN)
     shown = list(dict.fromkeys([*entry.shown, *views.about_the_puzzle]))
     loaded = app.load(opened, [entry.numbers, entry.target], [entry.language, *shown], **AT_ONCE)
     linked = [*entry.puzzle, entry.seed]
@@ -191,5 +180,5 @@ def _wire_views(entry: Entry, views: _Views) -> None:
         (tale.tape, [tale.tape.step.change, tale.tape.place.change]),
     ):
         choice = [*part.chosen, entry.language]
-        gr.on(changed, part.choose, choice, part.scene, **LATEST)
+        gr.on([*changed, entry.language.change], part.choose, choice, part.scene, **LATEST)
         part.play_button.click(part.play, choice, part.scene, **IN_TURN)

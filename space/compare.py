@@ -132,12 +132,14 @@ class Compare:
             posed(numbers, target), words, moment_of(moment), running=True, labels=(left, right), seed=started
         )
         self.visits.put(visitor, visit)
-        yield self.shown(visit, words)
+        shown = self.shown(visit, words)
+        yield shown
         news = self._written(visit, numbers, target, language, visitor)
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
-                yield self.shown(now, (now or visit).words)
-        yield unchanged(self.difference)
+                shown = self.shown(now, (now or visit).words)
+                yield shown
+        yield unchanged(shown)
 
     async def _written(
         self, visit: Compared, numbers: str, target: str, language: str, visitor: str

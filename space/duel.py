@@ -116,12 +116,14 @@ class Duel:
             game.told, game.running = partial(complaint, error), False
             yield self.shown(game, words) | {self.answer: ""}
             return
-        yield self.shown(game, words) | {self.answer: ""}
+        shown = self.shown(game, words)
+        yield shown | {self.answer: ""}
         news = self._model_thinks(game, puzzle, language, visitor)
         async with aclosing(self.games.shown(visitor, game, news)) as games:
             async for now in games:
-                yield self.shown(now, (now or game).words)
-        yield unchanged(self.told)
+                shown = self.shown(now, (now or game).words)
+                yield shown
+        yield unchanged(shown)
 
     async def _model_thinks(
         self, game: Game, puzzle: Puzzle, language: str, visitor: str

@@ -78,7 +78,7 @@ class Tale:
         """The thought as if it were being written."""
         async for scene in self.player.play((puzzle, moment), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
-        yield unchanged(self.thought)
+        yield unchanged({self.thought: ""})
 
     def _recorded(self, puzzle: object, moment: object) -> tuple[Puzzle, str]:
         """The puzzle and the completion of that moment; the nearest there is for anything else."""

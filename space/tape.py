@@ -72,7 +72,7 @@ class Tape:
     async def play(self, step: float, place: int, language: str, request: gr.Request) -> News:
         async for scene in self.player.play((step, place), words_of(language), str(request.session_hash)):
             yield dict(zip(self.scene, scene, strict=True))
-        yield unchanged(self.thought)
+        yield unchanged({self.thought: ""})
 
     def _recorded(self, step: object, place: object) -> tuple[Puzzle, str]:
         """A completion of the nearest step that was kept, whatever was asked for."""

@@ -79,10 +79,14 @@ class Visit:
             thought.close()
 
 
-def unchanged(component: Any) -> dict[Any, Any]:
-    """The last frame of a generator, which Gradio sends once more when it has ended: one that changes nothing, since
-    another event may have shown something newer by then."""
-    return {component: gr.skip()}
+def unchanged(shown: dict[Any, Any]) -> dict[Any, Any]:
+    """The frame to end a generator with after ``shown``. Gradio sends the last one again when the generator has ended,
+    and something newer may be in view by then.
+
+    Of an update of several properties nothing may be left out: the browser edits the one that it may not have applied.
+    """
+    kept = {component: value for component, value in shown.items() if isinstance(value, dict)}
+    return kept or dict.fromkeys(list(shown)[:1], gr.skip())
 
 
 V = TypeVar("V", bound=Visit)

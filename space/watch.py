@@ -124,12 +124,14 @@ class Watch:
         visit = Watched(posed(numbers, target), words, moment_of(moment), running=True, seed=seed)
         self.visits.put(visitor, visit)
         board = page.board(visit.posed if isinstance(visit.posed, Puzzle) else None, words)
-        yield self.shown(visit, words) | {self.entry.board: board, self.entry.seed: None}
+        shown = self.shown(visit, words) | {self.entry.board: board, self.entry.seed: None}
+        yield shown
         news = self._written(visit, numbers, target, language, visitor)
         async with aclosing(self.visits.shown(visitor, visit, news)) as visits:
             async for now in visits:
-                yield self.shown(now, (now or visit).words)
-        yield unchanged(self.solve)
+                shown = self.shown(now, (now or visit).words)
+                yield shown
+        yield unchanged(shown)
 
     async def think_of_the_link(
         self, moment: float, numbers: str, target: str, language: str, seed: int | None, request: gr.Request

@@ -393,6 +393,8 @@ def test_what_is_replayed_is_judged_in_the_language_of_the_page_and_follows_the_
     expect(page.locator("#replay-thought .caret")).to_be_visible()
     page.locator("#replay-step label").nth(1).click()
     expect(page.locator("#replay-verdict .verdict.right")).to_be_visible(timeout=3_000)
+    page.locator("#replay-step label").nth(0).click()
+    expect(page.locator("#replay-verdict .verdict.wrong")).to_be_visible()
 
 
 ALLOWED = {

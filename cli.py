@@ -467,7 +467,7 @@ def cost(run_folder: Path, as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help=REPLACE_HELP)
 @click.option("--dry-run", is_flag=True, help="List what would be pushed and what it changes there, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print repositories, revisions and files as JSON.")
-@click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)  # nothing is left for it to allow
+@click.option("--overwrite", is_flag=True, hidden=True, expose_value=False, help="Does nothing: kept for scripts.")
 def publish(
     run_folder: Path,
     namespace: str,

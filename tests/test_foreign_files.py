@@ -83,7 +83,7 @@ FOREIGN = {
         ("build-dataset", "--rows", "60", "--numbers", "3", "--out", "built", *HUB, "--push-to", "fred/puzzles"),
     ),
     "live checkpoints": ("model", "gina/countdown-r1-demo", ("train", "demo", *HUB, "--push-to", "gina")),
-    "chain": ("space", "hugo/countdown-r1-demo-demo", ("run", "demo", "--no-serve", *HUB, "--push-to", "hugo")),
+    "chain": ("space", "hugo/countdown-r1-demo", ("run", "demo", "--no-serve", *HUB, "--push-to", "hugo")),
 }
 
 

@@ -193,7 +193,7 @@ sys.stdin.read()
 def rehearsed(data: Path, space: Path) -> Iterator[dict[str, str]]:
     """A rehearsal Hub with the shipped model and its Space, which is downloaded to ``space``; yields its address."""
     command = [sys.executable, "-c", REHEARSAL, str(data), str(space)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=data.parent)
     assert process.stdin is not None and process.stdout is not None
     endpoint, _, token = process.stdout.readline().strip().partition(" ")
     assert endpoint.startswith("http://127.0.0.1:")

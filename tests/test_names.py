@@ -95,7 +95,7 @@ def test_the_nearest_path_is_found_part_by_part(name: str, meant: str | None) ->
         ("doctor qwen2.5-3b-fst", "did you mean qwen2.5-3b-fast?"),
         ("run qwen2.5-7b-hz", "did you mean qwen2.5-7b-zh?"),
         ("train demo --dataset outputs/demo/datset", "did you mean outputs/demo/dataset?"),
-        ("train demo --reward equation_rewrd --dry-run", "did you mean equation_reward?"),
+        ("train demo --reward equation_rewrd --out x --dry-run", "did you mean equation_reward?"),
         ("train demo --set grop.max_steps=1", "did you mean 'grpo'?"),
         ("cost outputs/dmo", "does not exist. (did you mean outputs/demo?)"),
         ("aha outputs/demo/modl", "(did you mean outputs/demo/model?)"),

@@ -126,8 +126,8 @@ def test_a_typed_puzzle_is_thought_about_in_view_and_judged_right(page: Page) ->
             break
     else:
         pytest.fail("the thought never grew in view")
-    expect(page.locator(".verdict.right")).to_contain_text("55 + 36 − 7 − 19 = 65")
-    expect(page.locator(".verdict.right")).to_contain_text("makes 65 with every number used once")
+    expect(page.locator("#verdict .verdict.right")).to_contain_text("55 + 36 − 7 − 19 = 65")
+    expect(page.locator("#verdict .verdict.right")).to_contain_text("makes 65 with every number used once")
     expect(page.locator("#meter")).to_contain_text(re.compile(r"\d+ tokens · \d+\.\d s · \d+ tokens/s"))
     assert page.locator(".tile").all_text_contents() == ["55", "36", "7", "19"]
 
@@ -235,7 +235,7 @@ def test_the_language_switch_changes_the_page_and_the_prompt(page: Page) -> None
     solve(page, "55 36 7 19", "65")
     expect(page.locator(".thought")).to_contain_text("试试 <b>55 + 36</b>")
     assert page.locator(".said b").count() == 0  # a model's markup is text
-    expect(page.locator(".verdict.right")).to_contain_text("每个数字都用了一次")
+    expect(page.locator("#verdict .verdict.right")).to_contain_text("每个数字都用了一次")
     page.click("#language label:nth-child(1)")
     expect(page.locator("#solve")).to_have_text(EN["solve"])
     expect(page.locator("html")).to_have_attribute("lang", "en")
@@ -290,7 +290,7 @@ def test_a_thought_that_is_being_written_ends_when_the_puzzle_changes(page: Page
     expect(page.locator("#solve")).to_be_enabled()
     expect(page.locator(RESULTS)).to_have_count(0)
     solve(page, "55 36 7 19", "65")
-    expect(page.locator(".verdict.right")).to_be_visible()
+    expect(page.locator("#verdict .verdict.right")).to_be_visible()
     assert page.locator(".tile").all_text_contents() == ["55", "36", "7", "19"]
 
 
@@ -542,7 +542,7 @@ def test_what_is_no_puzzle_gets_a_clear_message(page: Page, numbers: str, target
 
 def test_full_width_digits_are_accepted(page: Page) -> None:
     solve(page, "５５，３６、７ １９", "６５")
-    expect(page.locator(".verdict.right")).to_be_visible()
+    expect(page.locator("#verdict .verdict.right")).to_be_visible()
 
 
 # The other views
